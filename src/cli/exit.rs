@@ -13,7 +13,6 @@ use crate::transport::TransportError;
 /// Which signal asked for an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopSignal {
-    /// SIGINT: Ctrl-C.
     Interrupt,
     Terminate,
     /// SIGHUP: the terminal is gone.

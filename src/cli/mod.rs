@@ -80,7 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     exit.into()
 }
 
-/// What was asked for is done when it could be printed, too.
+/// The command is done when its output could be printed, too.
 fn printed(exit: Exit, json: bool) -> Exit {
     // A command that failed for that reason has said so, unless it was to say it there.
     let Some(error) = standard::refused().filter(|_| json || exit != Exit::Failed) else { return exit };

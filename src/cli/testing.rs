@@ -1,4 +1,4 @@
-//! What the fuzz targets reach of the command line.
+//! The parts of the command line that the fuzz targets reach.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

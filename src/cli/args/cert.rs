@@ -12,10 +12,8 @@ const CA_DAYS: &str = "3650";
 /// How long any other certificate is good for: it is quickly issued again, and a lost key is of use no longer than this.
 const DAYS: &str = "365";
 
-/// `qft cert`.
 #[derive(Debug, Args)]
 pub(crate) struct CertArgs {
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: CertCommand,
     /// One JSON event a line on stdout

@@ -20,7 +20,6 @@ const fn shared(name: &'static str, about: &'static str) -> Variable {
     Variable { name, about, is_own: false }
 }
 
-/// All of them.
 pub(crate) const VARIABLES: &[Variable] = &[
     own("QFT_HOME", "where keys, lists and settings are kept"),
     own("QFT_REMOTE", "the remote that is meant when none is named"),

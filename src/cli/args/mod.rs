@@ -1,4 +1,15 @@
 //! What the user typed, as clap sees it. Nothing here knows what the words mean; [`plan`](crate::cli::target::plan) does.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `transfer` | what `qft send` and `qft get` can be told |
+//! | `serve`, `service` | a server; one that systemd runs |
+//! | `show` | the commands that only show something |
+//! | `peers`, `remote`, `cert` | who may come, which servers are known, certificates |
+//! | `trust`, `ssh`, `limit` | options that several commands have: whom to trust, the way through ssh, `--bwlimit` |
+//! | `environment` | the variables and files that qft reads |
+//! | `texts`, `topics` | help that is longer than a line; `qft help TOPIC` |
+//! | `hints` | the words of other tools, and what they are called here |
 
 mod cert;
 pub(super) mod environment;
@@ -56,12 +67,10 @@ pub(crate) use self::trust::{HostKeyArg, TrustArgs};
     max_term_width = 100
 )]
 pub(crate) struct Cli {
-    /// What to do.
     #[command(subcommand)]
     pub(crate) command: Commands,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Commands {
     /// Send files and directories to a remote

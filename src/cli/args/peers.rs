@@ -11,7 +11,6 @@ use crate::cli::config::tilde::TildePath;
 use crate::keys::trust::{AccessMode, Rights, parse_root};
 use crate::protocol::path::WirePath;
 
-/// `qft peers`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct PeersArgs {
@@ -62,7 +61,6 @@ pub(crate) enum PeersAction {
     Token(TokenArgs),
 }
 
-/// `qft peers token`.
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     /// Where to keep it, readable by its owner alone; a file that exists stays [default: standard output]
@@ -70,7 +68,6 @@ pub(crate) struct TokenArgs {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// `qft peers invite`.
 #[derive(Debug, Args)]
 pub(crate) struct InviteArgs {
     /// What the client will be called here [default: its own name]
@@ -88,7 +85,6 @@ pub(crate) struct InviteArgs {
     pub(crate) rights: RightsArgs,
 }
 
-/// `qft peers allow`.
 #[derive(Debug, Args)]
 pub(crate) struct AllowArgs {
     /// The client's fingerprint, as 'qft id' prints it there; or the name of one that is listed
@@ -103,7 +99,6 @@ pub(crate) struct AllowArgs {
     pub(crate) rights: RightsArgs,
 }
 
-/// `qft peers revoke`.
 #[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
     /// The client's name here, its fingerprint, or the first 8 characters of that; the whole fingerprint also of one
@@ -144,21 +139,17 @@ pub(crate) struct RightsArgs {
     pub(crate) expires: Option<ExpiresArg>,
 }
 
-/// `--root`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RootArg {
     /// All that is served.
     Whole,
-    /// Only this directory.
     Below(WirePath),
 }
 
-/// `--expires`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExpiresArg {
     /// The rights have no end.
     Never,
-    /// They end then.
     At(SystemTime),
 }
 

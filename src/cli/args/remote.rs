@@ -9,7 +9,6 @@ use super::parse_time;
 use super::peers::JsonArg;
 use super::trust::TrustArgs;
 
-/// `qft remote`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct RemoteArgs {
@@ -50,7 +49,6 @@ pub(crate) enum RemoteAction {
     Forget(NamedArgs),
 }
 
-/// `qft remote add`.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// What it will be called here
@@ -68,7 +66,6 @@ pub(crate) struct AddArgs {
     pub(crate) trust: TrustArgs,
 }
 
-/// `qft remote rename`.
 #[derive(Debug, Args)]
 pub(crate) struct RenameArgs {
     /// A name that 'qft remote' shows

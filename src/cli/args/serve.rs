@@ -27,7 +27,6 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// `qft serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Directory to serve, made if only its last name is missing; nothing outside it can be reached

@@ -10,7 +10,6 @@ use clap::{Args, Subcommand, ValueHint};
 use crate::cli::config::tilde::TildePath;
 use crate::keys::DEFAULT_PORT;
 
-/// `qft service`.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ServiceArgs {

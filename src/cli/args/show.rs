@@ -27,7 +27,6 @@ pub(crate) struct QueryArgs {
     pub(crate) ssh: SshArgs,
 }
 
-/// `qft ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// Directory, file or quoted glob, [REMOTE:]PATH; nothing: the root of the default remote
@@ -55,7 +54,6 @@ pub(crate) struct LsArgs {
     pub(crate) query: QueryArgs,
 }
 
-/// `qft parts`.
 #[derive(Debug, Args)]
 pub(crate) struct PartsArgs {
     /// Where to look: a directory here [default: .], or REMOTE:[PATH]; also the name of one file
@@ -74,7 +72,6 @@ pub(crate) struct PartsArgs {
     pub(crate) query: QueryArgs,
 }
 
-/// `qft ping`.
 #[derive(Debug, Args)]
 pub(crate) struct PingArgs {
     /// Whom, as for 'qft send'; nothing: the default remote
@@ -87,7 +84,6 @@ pub(crate) struct PingArgs {
     pub(crate) query: QueryArgs,
 }
 
-/// `qft doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// What to test the way to, as for 'qft send'; without it only this machine is looked at
@@ -115,7 +111,6 @@ fn parse_probe_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `qft config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     /// One JSON event a line on stdout
@@ -126,7 +121,6 @@ pub(crate) struct ConfigArgs {
     pub(crate) line: Vec<OsString>,
 }
 
-/// `qft completions`.
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
     /// Which shell
@@ -142,7 +136,6 @@ pub(crate) enum Shell {
     Fish,
 }
 
-/// `qft __complete`.
 #[derive(Debug, Args)]
 pub(crate) struct CompleteArgs {
     /// Which shell
@@ -152,7 +145,6 @@ pub(crate) struct CompleteArgs {
     pub(crate) words: Vec<OsString>,
 }
 
-/// `qft man`.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// Whose page: a command such as 'send' or 'peers invite', or a topic of 'qft help'; nothing: qft's own
@@ -163,7 +155,6 @@ pub(crate) struct ManArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// `qft status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// One JSON event a line on stdout
@@ -171,7 +162,6 @@ pub(crate) struct StatusArgs {
     pub(crate) json: bool,
 }
 
-/// `qft history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// Only jobs that ended since then: 12h, 30d, 2026-03-02, 2026-03-02T18:00 (UTC)
@@ -188,7 +178,6 @@ pub(crate) struct HistoryArgs {
     pub(crate) json: bool,
 }
 
-/// `qft id`.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
     /// One JSON event a line on stdout

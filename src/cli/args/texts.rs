@@ -56,7 +56,6 @@ fn is_heading(line: &str) -> bool {
     line.len() <= HEADING_CHARS && line.ends_with(':') && line.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
-/// Of `qft` itself.
 pub(super) const EXAMPLES: &str = "\
 Examples:
   remote$ qft serve ~/incoming               prints a command to paste

@@ -19,7 +19,6 @@ const JOBS_DEFAULT: &str = "16";
 /// How long a job keeps trying while nothing moves, unless `--timeout` says otherwise.
 const TIMEOUT_DEFAULT: &str = "5m";
 
-/// `qft send`.
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
     /// Files or directories; 'dir/' sends its contents; '-' is stdin. The last may be the
@@ -33,7 +32,6 @@ pub(crate) struct SendArgs {
     pub(crate) job: JobArgs,
 }
 
-/// `qft get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
     /// Remote paths or quoted globs, [REMOTE:]PATH; no REMOTE: --from, $QFT_REMOTE, or the default
@@ -167,7 +165,6 @@ pub(crate) struct LinkArgs {
     pub(crate) timeout: Duration,
 }
 
-/// What is shown.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
@@ -211,7 +208,6 @@ pub(crate) struct HabitArgs {
     pub(crate) ignore_existing: bool,
 }
 
-/// `--if-exists`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IfExistsArg {
     /// Replace it, in one step
@@ -235,7 +231,6 @@ impl From<IfExistsArg> for IfExists {
     }
 }
 
-/// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressArg {
     /// Bars on a terminal, else plain

@@ -60,7 +60,6 @@ fn parse_local(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// `--host-key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HostKeyArg {
     /// Show its identity and ask; refuse it where nobody can answer

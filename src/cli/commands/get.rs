@@ -44,13 +44,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
     ui.name_as_typed(asked.zip(plan.typed).collect());
     plan.hints.iter().chain(&note).for_each(|hint| ui.note(hint));
     block_on(HangUps::End, async move |mut signals| {
-        let (into, spooled) = match plan.into {
-            Some(into) => (into, None),
-            None => {
-                let spooled = SpooledOutput::new(output.filter(|_| !dry_run))?;
-                (spooled.dir().to_owned(), Some(spooled))
-            }
-        };
+        let (into, spooled) = directory_or_spool(plan.into, output.filter(|_| !dry_run))?;
         let options = plan.options;
         let made = missing(options.directory(&into));
         let sandbox = settings.sandbox(&place, false).and_then(|sandbox| receiving(sandbox, &into, &options));
@@ -63,6 +57,18 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Exit> {
         }
         Ok(exit)
     })
+}
+
+/// Where the files go: what the user has named, or a directory from which one goes on to standard output.
+fn directory_or_spool(
+    into: Option<PathBuf>,
+    output: Option<fs::File>,
+) -> anyhow::Result<(PathBuf, Option<SpooledOutput>)> {
+    if let Some(into) = into {
+        return Ok((into, None));
+    }
+    let spooled = SpooledOutput::new(output)?;
+    Ok((spooled.dir().to_owned(), Some(spooled)))
 }
 
 /// The directories that are to be made for this one, the innermost first.

@@ -13,6 +13,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::run::signals::{HangUps, block_on};
 use crate::cli::run::standard;
 use crate::cli::run::transfer::gone;
+use crate::cli::ssh::FarEnd;
 use crate::cli::target::connect::{ConnectSettings, Connected, TargetQuery, explain, remember, resolve};
 use crate::cli::target::plan::ServerTarget;
 use crate::cli::target::remote::{Spec, parse_bare};
@@ -43,16 +44,7 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         None => drop(writeln!(io::stderr(), "{line}")),
     };
     target.note.iter().for_each(|note| say(note));
-    let report = block_on(HangUps::End, async |mut signals| {
-        let connected = Connected::open(&place, settings).await?;
-        let pinged = tokio::select! {
-            pinged = connected.client.ping(connected.contact.clone(), args.count.get()) => pinged,
-            gone = gone(far_end.as_ref()) => return Err(gone.error.into()),
-            stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
-        };
-        connected.close().await;
-        pinged.map_err(|error| explain(&place, error))
-    })?;
+    let report = ping(&place, settings, far_end.as_ref(), args.count.get())?;
     drop(far_end);
     let saved = remember(&place, &report.peer, report.enrolled);
     let saved = saved.unwrap_or_else(|error| Some(format!("this remote could not be saved: {error:#}")));
@@ -62,6 +54,24 @@ pub(crate) fn run(args: &PingArgs) -> anyhow::Result<Exit> {
         None => lines(&place, &report).iter().for_each(|line| drop(writeln!(standard::output(), "{line}"))),
     }
     Ok(Exit::Done)
+}
+
+fn ping(
+    place: &ServerTarget,
+    settings: ConnectSettings,
+    far_end: Option<&FarEnd>,
+    count: usize,
+) -> anyhow::Result<PingReport> {
+    block_on(HangUps::End, async |mut signals| {
+        let connected = Connected::open(place, settings).await?;
+        let pinged = tokio::select! {
+            pinged = connected.client.ping(connected.contact.clone(), count) => pinged,
+            gone = gone(far_end) => return Err(gone.error.into()),
+            stop = signals.next() => return Err(Complaint::Interrupted(stop).into()),
+        };
+        connected.close().await;
+        pinged.map_err(|error| explain(place, error))
+    })
 }
 
 fn lines(place: &ServerTarget, report: &PingReport) -> Vec<String> {
@@ -102,12 +112,10 @@ impl RoundTrips {
         Some(Self { min, mean: trips.iter().sum::<Duration>() / count, max, count: trips.len() })
     }
 
-    /// For people.
     fn words(&self) -> String {
         format!("round trip {}", self.figures())
     }
 
-    /// The figures alone.
     pub(in crate::cli) fn figures(&self) -> String {
         let [min, mean, max] = [self.min, self.mean, self.max].map(size::millis);
         let tries = if self.count == 1 { "try" } else { "tries" };

@@ -23,11 +23,9 @@ pub(super) struct ConfigEntry {
 /// A value, reduced to what an option can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
-    /// `true` or `false`.
     Flag(bool),
     /// A text or a number.
     Text(String),
-    /// Several of those.
     List(Vec<String>),
     /// A table where an option of that name exists, or a list of something else.
     Other,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `file` | what is written in the file, and on which line |
 //! | `layer` | the file laid over the options |
+//! | `tilde` | `~` where no shell has made a path of it |
 //! | `show` | `qft config` |
 
 mod file;

@@ -32,7 +32,6 @@ pub(crate) enum LogFormatting {
 pub(crate) enum LogSink {
     /// To whoever draws on the terminal.
     Renderer(LogLines),
-    /// Into a queue.
     Lines(LineSink, LogFormatting),
 }
 

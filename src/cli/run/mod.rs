@@ -2,7 +2,7 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `transfer` | one transfer: network thread, drawing |
+//! | `transfer`, `view` | one transfer: its network thread; what its user sees of it |
 //! | `names` | lists of names, `--files-from` |
 //! | `private_dir` | private directories |
 //! | `sandbox` | what the threads that serve peers may do with files |
@@ -20,3 +20,4 @@ pub(super) mod signals;
 pub(super) mod spooled;
 pub(super) mod standard;
 pub(super) mod transfer;
+mod view;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, stat};
 use rustix::io::Errno;
 
-/// What standard output refused first, unless its reader was gone.
+/// The first error of standard output, unless its reader was gone.
 static REFUSED: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Standard input, where there is one to take content from.

@@ -17,13 +17,14 @@ use super::log::{self, LogLines, LogSink};
 use super::sandbox::Sandbox;
 use super::signals::Signals;
 use super::spooled::SpooledOutput;
+use super::view::{JobView, interrupted};
 use crate::cli::args::{BandwidthLimit, IfExistsArg, JobArgs};
-use crate::cli::exit::{Complaint, Exit, StopSignal};
+use crate::cli::exit::Exit;
 use crate::cli::ssh::{FarEnd, SshEnded};
-use crate::cli::target::connect::{ConnectSettings, Connected, explain, remember};
+use crate::cli::target::connect::{ConnectSettings, Connected, explain};
 use crate::cli::target::plan::ServerTarget;
 use crate::cli::text::verb::Verb;
-use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, message, mode};
+use crate::cli::ui::{TICK, Ui, UiOptions, has_bars, mode};
 use crate::client::{Client, Job};
 use crate::digest::engine;
 use crate::keys::Contact;
@@ -31,9 +32,6 @@ use crate::progress::{Counters, Event, JobReport};
 use crate::protocol::message::Status;
 use crate::protocol::path::escape_path;
 use crate::session::processor::ProcessorShare;
-
-/// The message when ssh ends and the transfer does not.
-const SSH_ENDED: &str = "the ssh connection has ended; the transfer goes on without it";
 
 /// Starts the job once the client is ready, in the network's runtime.
 pub(crate) type Begin = Box<dyn FnOnce(&Client, Contact) -> Job + Send>;
@@ -61,8 +59,8 @@ const UPDATES_AHEAD: usize = 16;
 /// Events that are told together, if they are there: to wake a thread for each takes longer than to show it.
 const EVENTS_TOGETHER_MAX: usize = 64;
 
-/// What the network's thread tells the renderer.
-enum Update {
+/// The news of the network's thread for the renderer.
+pub(super) enum Update {
     Counters(Arc<Counters>),
     Events(Vec<Event>),
     /// The system cannot confine the job, for this reason.
@@ -141,16 +139,20 @@ impl Transfer {
                 }
             }
         }
-        let exit = match &outcome {
-            Ok(report) => {
-                let tally = ui.tally();
-                let planned = tally.planned + tally.planned_updates + tally.planned_compares;
-                Exit::of_report(report, tally.made, planned)
-            }
-            Err(error) => Exit::of_error(error),
-        };
+        let exit = exit_of(&outcome, ui);
         ui.end(&outcome, exit, ended);
         exit
+    }
+}
+
+fn exit_of(outcome: &anyhow::Result<JobReport>, ui: &Ui) -> Exit {
+    match outcome {
+        Ok(report) => {
+            let tally = ui.tally();
+            let planned = tally.planned + tally.planned_updates + tally.planned_compares;
+            Exit::of_report(report, tally.made, planned)
+        }
+        Err(error) => Exit::of_error(error),
     }
 }
 
@@ -173,53 +175,23 @@ async fn watch(
     stop: &CancellationToken,
     log: &Receiver<String>,
 ) -> anyhow::Result<JobReport> {
-    let (mut is_met, mut is_stopping, mut is_without_ssh) = (false, false, false);
+    let mut view = JobView::new(ui, place, stop, log);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut gone = pin!(gone(far_end));
     loop {
         tokio::select! {
             update = updates.recv() => match update {
-                Some(Update::Counters(counters)) => ui.set_counters(counters),
-                Some(Update::Events(events)) => {
-                    for event in events {
-                        ui.event(&event, Instant::now());
-                        // The same remote is met again after every reconnect.
-                        is_met = is_met || meet(ui, place, &event);
-                    }
-                }
-                Some(Update::Unconfined(missing)) => ui.detail(&missing),
-                Some(Update::Ended(outcome)) => {
-                    log.try_iter().for_each(|line| ui.log(line));
-                    // The network's thread may have heard it first.
-                    return match signals.latest() {
-                        // After the user has stopped it, every error is a consequence of that.
-                        Some(asked) => outcome.map_err(|_| interrupted(asked)),
-                        None => outcome,
-                    };
-                }
+                Some(update) => if let Some(outcome) = view.on_update(update) {
+                    // The network's thread may have heard the signal first. After the user has stopped the job, every error
+                    // is a consequence of that.
+                    return outcome.map_err(|error| signals.latest().map_or(error, interrupted));
+                },
                 None => return Err(anyhow!("the network's thread ended without a word; please report this")),
             },
-            SshEnded { error, far_end_lives } = &mut gone, if !is_without_ssh => {
-                if !(is_met && far_end_lives) {
-                    stop.cancel();
-                    return Err(signals.latest().map_or_else(|| error.into(), interrupted));
-                }
-                is_without_ssh = true;
-                ui.note(SSH_ENDED);
-            }
-            asked = signals.next() => {
-                if is_stopping {
-                    return Err(interrupted(asked));
-                }
-                is_stopping = true;
-                stop.cancel();
-                ui.note("stopping; once more stops at once");
-            }
-            _ = tick.tick() => {
-                log.try_iter().for_each(|line| ui.log(line));
-                ui.tick(Instant::now());
-            }
+            ended = &mut gone, if !view.is_without_ssh() => view.on_ssh_ended(ended, signals.latest())?,
+            asked = signals.next() => view.on_signal(asked)?,
+            _ = tick.tick() => view.on_tick(),
         }
     }
 }
@@ -230,25 +202,6 @@ pub(crate) async fn gone(far_end: Option<&FarEnd>) -> SshEnded {
         Some(far_end) => far_end.gone().await,
         None => std::future::pending().await,
     }
-}
-
-fn interrupted(stop: StopSignal) -> anyhow::Error {
-    Complaint::Interrupted(stop).into()
-}
-
-/// At the first connection: says where a far end answers, and saves a remote that is new. `false`: it is none.
-fn meet(ui: &mut Ui, place: &ServerTarget, event: &Event) -> bool {
-    let Event::Connected { addr, peer, enrolled } = event else { return false };
-    if let ServerTarget::Far(far) = place {
-        far.news_of(*addr).iter().for_each(|news| ui.note(news));
-    }
-    match remember(place, peer, *enrolled) {
-        Ok(Some(line)) => ui.note(&line),
-        Ok(None) => {}
-        // The transfer works without it; the next one needs the ticket again.
-        Err(error) => ui.note(&format!("this remote could not be saved: {}", message(&error))),
-    }
-    true
 }
 
 /// The network's thread. It hears signals itself, for the main thread may be waiting for its terminal.

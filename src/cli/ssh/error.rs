@@ -21,7 +21,6 @@ pub(crate) enum SshError {
     NoSsh {
         /// As the user named it.
         program: String,
-        /// The system's answer.
         source: io::Error,
     },
     /// ssh ended before anything ran on the far side. It has said why.

@@ -114,7 +114,7 @@ pub(super) enum FarAnswer {
         fingerprint: Fingerprint,
         /// The address at which ssh reached it, if ssh says so.
         address: Option<IpAddr>,
-        /// What each path is called below the root that it serves; empty for the root itself.
+        /// The name of each path below the root that it serves; empty for the root itself.
         names: Vec<Vec<u8>>,
     },
     /// It cannot do what it was asked for.
@@ -191,7 +191,7 @@ impl FarAnswer {
     }
 }
 
-/// What a line without our mark is.
+/// The meaning of a line without our mark.
 fn unmarked(line: &str) -> Unreadable {
     let number = line.strip_prefix(FAMILY).and_then(|rest| rest.split_once(' ')).map(|(number, _)| number);
     match number {

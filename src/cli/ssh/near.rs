@@ -38,7 +38,7 @@ const GONE_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks whether ssh has ended.
 const END_LOOK: Duration = Duration::from_millis(2);
 
-/// What a far end is to do, and how to get there.
+/// The task of a far end, and the way there.
 #[derive(Debug, Clone)]
 pub(crate) struct FarStart {
     /// `[USER@]HOST`, as ssh takes it.
@@ -90,7 +90,7 @@ impl Far {
         is_elsewhere.then(|| format!("{} answers at {addr}", shown(&self.host)))
     }
 
-    /// What an error means here: ssh has shown that the host is there.
+    /// The meaning of an error here: ssh has shown that the host is there.
     pub(crate) fn explain(&self, error: Error) -> anyhow::Error {
         let Error::Transport(TransportError::NoReply { .. }) = error else { return error.into() };
         let hosts = std::iter::once(&self.ticket.host).chain(&self.also_at);
@@ -105,7 +105,7 @@ impl Far {
 #[derive(Debug)]
 pub(crate) struct FarEnd {
     pub(crate) far: Far,
-    /// What each path is called below the root that it serves; empty for the root itself.
+    /// The name of each path below the root that it serves; empty for the root itself.
     pub(crate) names: Vec<Vec<u8>>,
     session: Session,
 }
@@ -125,7 +125,7 @@ struct Session {
     child: Mutex<Child>,
     /// Dropping it closes ssh's standard input.
     alive: Option<Sender<()>>,
-    /// What the far end says first.
+    /// The first line of the far end.
     answer: Receiver<Result<FarAnswer, Unreadable>>,
     /// Set when ssh's standard output has ended.
     gone: CancellationToken,

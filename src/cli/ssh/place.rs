@@ -1,4 +1,4 @@
-//! What paths mean on the far side: relative to the home directory, and served from the nearest directory that exists.
+//! The meaning of paths on the far side: relative to the home directory, served from the nearest directory that exists.
 
 use std::ffi::OsStr;
 use std::io;
@@ -15,7 +15,6 @@ pub(super) enum PlaceError {
     Io {
         /// As typed.
         path: Vec<u8>,
-        /// The system's answer.
         source: io::Error,
     },
     /// `..` behind something that does not exist.
@@ -94,7 +93,7 @@ fn directory(path: &[u8]) -> io::Result<Option<PathBuf>> {
     }
 }
 
-/// What does not exist, tidied; `None` when it climbs.
+/// The part of a path that does not exist, tidied; `None` when it climbs.
 fn rest(raw: &[u8]) -> Option<Vec<u8>> {
     let plain: Vec<&[u8]> = raw.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     (!plain.contains(&b"..".as_slice())).then(|| plain.join(&b'/'))

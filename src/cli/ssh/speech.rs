@@ -1,4 +1,4 @@
-//! What ssh and the far end say on standard error: shown to the user, never believed.
+//! The words of ssh and the far end on standard error: shown to the user, never believed.
 
 use std::io::{Read, Write as _};
 use std::process::ChildStderr;
@@ -14,9 +14,9 @@ use crate::protocol::path::escape;
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
 /// Time between two looks whether all is said.
 const END_LOOK: Duration = Duration::from_millis(2);
-/// What ssh says when one side does not trust the other.
+/// The words of ssh when one side does not trust the other.
 const DISTRUST: [&str; 3] = ["Permission denied", "Host key verification failed", "Too many authentication failures"];
-/// What ssh says when its connection broke under a command that ran.
+/// The words of ssh when its connection broke under a command that ran.
 const LOSS: [&str; 6] = [
     "closed by remote host",
     "Connection reset",
@@ -36,7 +36,6 @@ pub(super) struct SshStderr {
     /// `None`: straight to standard error, where ssh would have written.
     lines: Mutex<Option<LogLines>>,
     distrust: AtomicBool,
-    /// Its connection broke.
     loss: AtomicBool,
     /// Set when ssh has said all.
     silent: AtomicBool,
@@ -128,7 +127,7 @@ impl Escaper {
         escaped(&text)
     }
 
-    /// What was held back, at the end.
+    /// The text that was held back, at the end.
     fn end(&mut self) -> String {
         escaped(&std::mem::take(&mut self.held))
     }
@@ -171,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// What is shown of text that comes in these pieces.
+    /// The text that is shown when it comes in these pieces.
     fn shown_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
         let mut escaper = Escaper::default();
         let mut all: String = pieces.into_iter().map(|piece| escaper.push(piece)).collect();

@@ -104,7 +104,7 @@ fn name_of(key: Fingerprint) -> Option<String> {
 }
 
 impl UnknownServer {
-    /// What it can be called here; an address is no name.
+    /// The name that it can have here; an address is none.
     fn name(&self) -> Option<String> {
         let is_address = self.host.parse::<Host>().is_ok_and(|host| host.ip().is_some());
         (!is_address).then(|| self.host.clone())

@@ -9,7 +9,7 @@ use crate::cli::ssh::config_hosts;
 use crate::keys;
 use crate::keys::trust::Remotes;
 
-/// What a path leads to, links followed.
+/// The object that a path leads to, links followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathKind {
     /// Nothing, as far as can be told.
@@ -24,7 +24,6 @@ pub(crate) enum PathKind {
 }
 
 impl PathKind {
-    /// What there is.
     pub(crate) fn of(path: &Path) -> Self {
         let Ok(meta) = path.metadata() else { return Self::Missing };
         let kind = meta.file_type();
@@ -46,7 +45,7 @@ impl PathKind {
     }
 }
 
-/// What a bare word is the name of.
+/// The object whose name a bare word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WordMeaning {
     /// A remote of the list.
@@ -58,7 +57,7 @@ pub(crate) enum WordMeaning {
 /// Tells whose name a word is; `None`: nobody's.
 pub(crate) type WordMeanings = Box<dyn Fn(&str) -> Option<WordMeaning>>;
 
-/// What this machine knows; the planner's tests make up their own.
+/// The facts that this machine knows; the planner's tests make up their own.
 pub(crate) struct LocalContext {
     /// `$QFT_REMOTE`.
     pub(crate) remote: Option<OsString>,

@@ -27,7 +27,7 @@ use crate::protocol::path::escape;
 /// The argument that stands for standard input or output.
 const DASH: &str = "-";
 
-/// What rsync would do and qft does not.
+/// Options that rsync has and qft has not.
 fn refuse_habits(habits: &HabitArgs) -> Result<(), Complaint> {
     if habits.compress {
         return Err(Complaint::usage(

@@ -29,12 +29,7 @@ pub(crate) enum Spec {
         path: Vec<u8>,
     },
     /// `NAME:[PATH]`: the name, or the host, of a known remote.
-    Name {
-        /// Before the colon.
-        name: String,
-        /// Behind the colon.
-        path: Vec<u8>,
-    },
+    Name { name: String, path: Vec<u8> },
     /// `HOST:PORT:[PATH]` or `[V6]:[PORT:]PATH`.
     Address {
         /// Name or address, without brackets.
@@ -53,7 +48,6 @@ pub(crate) enum Spec {
     Ssh {
         /// `[USER@]HOST`, as ssh takes it: without brackets.
         destination: String,
-        /// Behind the colon.
         path: Vec<u8>,
     },
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::keys::Ticket;
 use crate::server::AccessMode;
 
-/// What stands where the user's own files are meant; nobody is to quote it.
+/// The placeholder for the user's own files; nobody is to quote it.
 const FILES: &str = "FILES";
 
 /// A word as sh, bash, zsh and fish read it back.
@@ -31,7 +31,7 @@ pub(crate) fn first_line(ticket: &Ticket, mode: AccessMode, options: &[&str]) ->
     line
 }
 
-/// What else the same ticket is good for, where that is not said by the line itself.
+/// The other use of the same ticket, where the line itself does not say it.
 pub(crate) fn other_use(mode: AccessMode) -> Option<&'static str> {
     match mode {
         AccessMode::ReadWrite => Some("to fetch, with the same ticket: qft ls TICKET, qft get TICKET/PATH ."),

@@ -3,7 +3,7 @@
 use super::text::{asking_again, cause, shown, without_remedy};
 use super::{DisplayMode, Ui, outcome};
 use crate::cli::text::size;
-use crate::progress::Event;
+use crate::progress::{Event, FileProgress};
 use crate::protocol::message::{SkipReason, Why};
 
 /// Larger files get lines of their own where there are no bars.
@@ -38,19 +38,21 @@ impl Ui {
                 self.printer.failure(&format!("  failed: {}: {}", shown(path), cause(failure)));
             }
             Event::Skipped { path, reason, .. } if speaks && !self.options.dry_run => self.show_skipped(path, *reason),
-            Event::Started(file) if self.is_worth_a_line(file.size) => {
-                let resumed = match (file.resumed, file.why) {
-                    (0, _) => String::new(),
-                    (there, Why::Resume) => format!(", resumed at {}", size::bytes(there)),
-                    (there, _) => format!(", {} of it there", size::bytes(there)),
-                };
-                self.printer.line(&format!("  started {}, {}{resumed}", shown(&file.path), size::bytes(file.size)));
-            }
+            Event::Started(file) if self.is_worth_a_line(file.size) => self.show_started(file),
             Event::Finished { file } if (speaks && verbose) || self.is_worth_a_line(file.size) => {
                 self.printer.line(&format!("  {}", outcome::line(self.options.verb, file)));
             }
             _ => {}
         }
+    }
+
+    fn show_started(&mut self, file: &FileProgress) {
+        let resumed = match (file.resumed, file.why) {
+            (0, _) => String::new(),
+            (there, Why::Resume) => format!(", resumed at {}", size::bytes(there)),
+            (there, _) => format!(", {} of it there", size::bytes(there)),
+        };
+        self.printer.line(&format!("  started {}, {}{resumed}", shown(&file.path), size::bytes(file.size)));
     }
 
     fn show_skipped(&mut self, path: &str, reason: SkipReason) {

@@ -79,7 +79,6 @@ impl ActiveFiles {
         self.started.insert(place, Started { file: Arc::clone(file), since, rate: Estimator::new(FILE_MEMORY) });
     }
 
-    /// It is settled.
     pub(crate) fn forget(&mut self, path: &str) {
         if let Some(place) = self.places.remove(path) {
             self.started.remove(&place);

@@ -44,7 +44,6 @@ pub(crate) enum Limited {
 }
 
 impl Limited {
-    /// For people.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Link => "link full",
@@ -57,7 +56,6 @@ impl Limited {
         }
     }
 
-    /// For programs.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Link => "link",
@@ -151,7 +149,7 @@ impl Measured {
         reached >= OF_LIMIT || (self.at_rate_limit >= OF_PERIODS && reached >= OF_PERIODS * OF_LIMIT)
     }
 
-    /// What the sender's measurements say. `source` and `destination` are the disks of both ends.
+    /// The judgement by the sender's measurements. `source` and `destination` are the disks of both ends.
     fn by_sender(&self, source: Limited, destination: Limited) -> Option<Limited> {
         if self.full() >= OF_WINDOW {
             return Some(Limited::Link);
@@ -169,7 +167,7 @@ impl Measured {
         part(self.acked.saturating_sub(self.acked_idle), self.acked)
     }
 
-    /// What can be told without a word of the sender, or where its word explains nothing.
+    /// The judgement without a word of the sender, or where its word explains nothing.
     fn by_receiver(&self, link: &LinkView) -> Option<Limited> {
         let rtt = link.rtt.filter(|_| link.window > 0)?.as_secs_f64();
         // A second in which nothing came says nothing of the sender: this end was making durable what it had.

@@ -22,7 +22,7 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     }
 }
 
-/// What the standard library puts behind the system's words, before the number.
+/// The words that the standard library puts behind the system's, before the number.
 const NUMBER: &str = " (os error ";
 
 /// The system's words without the numbers that the standard library appends: they say nothing more.

@@ -13,7 +13,6 @@ pub(crate) enum DisplayMode {
     Plain,
     /// Errors and the final block.
     Final,
-    /// Errors only.
     Errors,
     /// Nothing: JSON says it all.
     Silent,

@@ -45,11 +45,9 @@ pub(crate) struct Model {
 pub(crate) enum LinkState {
     /// There has been none yet.
     Connecting,
-    /// It stands.
     Up,
     /// It stands, but nothing has come since then.
     Silent(Instant, SilenceCause),
-    /// It was lost.
     Lost {
         /// Counts from 1.
         attempt: u32,
@@ -63,7 +61,6 @@ pub(crate) enum LinkState {
 /// One look at a job.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
-    /// Since the start.
     pub(crate) elapsed: Duration,
     /// Files that are settled in one way or another.
     pub(crate) files_settled: u64,

@@ -8,7 +8,6 @@ use crate::cli::text::size;
 /// A time in which nothing has moved.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Stall {
-    /// So far.
     pub(crate) lasted: Duration,
     /// As far as it is known.
     pub(crate) cause: StallCause,
@@ -27,7 +26,6 @@ pub(crate) enum Speed {
     Reconnecting {
         /// Counts from 1.
         attempt: u32,
-        /// Until it begins.
         wait: Duration,
         /// None has stood yet.
         is_first: bool,
@@ -81,7 +79,6 @@ pub(crate) struct PeerLabel {
 pub(crate) enum StallNews {
     /// Nothing moves any more, or for another cause than before.
     Began(Stall),
-    /// Something moves again.
     Ended(Stall),
 }
 

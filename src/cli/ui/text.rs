@@ -40,7 +40,7 @@ pub(crate) fn cause(failure: &Failure) -> String {
     }
 }
 
-/// What a user can do about a failure, as the end of its text.
+/// The remedy of a failure, as the end of its text.
 fn remedy(status: Status) -> &'static str {
     match status {
         Status::Changed => "; send it again when it is quiet",

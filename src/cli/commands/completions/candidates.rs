@@ -25,7 +25,6 @@ pub(super) struct Candidate {
 /// Files of this machine, which each shell completes in its own way: from this byte of the word on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Native {
-    /// None are due.
     Nothing,
     Files(usize),
     Dirs(usize),

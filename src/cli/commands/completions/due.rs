@@ -50,13 +50,11 @@ pub(super) enum Expected {
 /// The kind of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ValueKind {
-    /// One of these.
     Choice(Vec<PossibleValue>),
     File,
     Dir,
     /// A remote, perhaps with a path.
     Remote,
-    /// A remote alone.
     Server,
     /// The name of a remote of the list.
     RemoteName,

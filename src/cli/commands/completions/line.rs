@@ -22,7 +22,6 @@ pub(super) enum Quote {
 pub(super) struct CommandLine {
     /// The words before the cursor's, without their quotes. The first is the program.
     pub(super) words: Vec<OsString>,
-    /// The cursor's.
     pub(super) current: OsString,
     /// How it is quoted at the cursor.
     pub(super) quote: Quote,

@@ -214,7 +214,7 @@ pub(super) fn judge(
     verdict
 }
 
-/// What figures say that were taken while other programs took this machine's time.
+/// The verdict on figures that were taken while other programs took this machine's time.
 fn while_busy(name: &str, up: Option<DirectionFigures>, down: Option<DirectionFigures>) -> Diagnosis {
     let measured = [("to", up), ("from", down)];
     let rate =

@@ -25,9 +25,7 @@ pub(super) enum PagePart {
 pub(super) enum TagWord {
     /// Typed as it is.
     Literal(String),
-    /// Stands for something.
     Value(String),
-    /// Between the others.
     Plain(String),
 }
 
@@ -57,7 +55,6 @@ impl Document {
         format!("{}.{}", self.name, self.section)
     }
 
-    /// For man(1).
     pub(super) fn roff(&self) -> String {
         let title = plain(&self.name.to_uppercase());
         let source = concat!("qft ", env!("CARGO_PKG_VERSION"));

@@ -63,7 +63,7 @@ fn of_command(command: &Command, name: &str, above: Option<&str>) -> Document {
     Document { name: name.to_owned(), section: 1, parts }
 }
 
-/// What the help says after the options; the exit codes come last.
+/// The end of the help, behind the options; the exit codes come last.
 fn after_options(command: &Command) -> Vec<PagePart> {
     let extra = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     let (exit, others): (Vec<_>, Vec<_>) = blocks(&extra).into_iter().partition(|(title, _)| *title == EXIT_CODES);

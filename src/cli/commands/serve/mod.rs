@@ -48,25 +48,15 @@ use crate::error::Error;
 use crate::keys::trust::Clients;
 use crate::keys::{self, DEFAULT_PORT, Identity};
 use crate::protocol::path::escape_path;
-use crate::server::{Access, AccessMode, HttpOptions, ServeOnce, Server};
-use crate::server::{Presence, Serving};
+use crate::server::{Access, AccessMode, HttpOptions, Presence, ServeOnce, Server, ServerBuilder, Serving};
 use crate::storage::sync_names_above;
 use crate::transport::{PathMemory, TransportError};
 use anyhow::{Context as _, anyhow};
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
-    tilde::refuse(args.dir.as_os_str())?;
-    let ServedDir { root, made } = ServedDir::find(&args.dir, args.read_only, rustix::process::geteuid().is_root())?;
-    if !args.read_only && !args.no_sync {
-        // Files that are put into a directory would be lost with it.
-        sync_names_above(&root);
-    }
+    let ServedDir { root, made } = served_dir(args)?;
     // Before the first thread: it takes variables out of the environment.
-    let socket = systemd::socket()?;
-    let listen = listen(args.listen.as_deref(), args.no_auth)?;
-    if let Some(socket) = &socket {
-        is_as_told(socket, args.listen.as_deref().and_then(|_| listen.first()))?;
-    }
+    let (listen, socket) = place_to_listen(args)?;
     let advertised = args.advertise.as_deref().map(parse_advertised).transpose()?;
     let home = keys::home()?;
     refuse_to_serve_secrets(args, &root, &home)?;
@@ -79,8 +69,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     log::init(args.verbose, sink);
     engine().complaint().iter().for_each(|complaint| out.say(&format!("note: {complaint}")));
     unconfined.iter().filter(|_| args.verbose > 0).for_each(|note| out.say(note));
-    unkept.iter().for_each(|note| out.warn(note));
-    passes.notes().chain(args.key.as_deref().and_then(keys::exposure)).for_each(|note| out.warn(&note));
+    unkept.into_iter().chain(exposures(args, &passes)).for_each(|note| out.warn(&note));
     // Starting waits for the server's threads, so it is done outside of any runtime.
     let http = http.map(|addr| HttpOptions { addr, token: passes.http_token() });
     let server = start(args, &root, (&listen, socket), identity, &passes, &home, http)?;
@@ -100,10 +89,35 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         systemd::ready(&status(&server, &root));
         systemd::keep_alive(server.handle());
         let (out, home, passes) = (&mut out, &*home, &mut passes);
-        ServeLoop { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false }
-            .run(signals)
-            .await
+        let serving = ServeLoop { server, out, args, home, passes, expiry, sign: &sign, presence, is_draining: false };
+        serving.run(signals).await
     })
+}
+
+/// What is said of secrets that others can read.
+fn exposures(args: &ServeArgs, passes: &PassFiles) -> impl Iterator<Item = String> {
+    passes.notes().chain(args.key.as_deref().and_then(keys::exposure))
+}
+
+/// The directory to serve, whose name is durable.
+fn served_dir(args: &ServeArgs) -> anyhow::Result<ServedDir> {
+    tilde::refuse(args.dir.as_os_str())?;
+    let served = ServedDir::find(&args.dir, args.read_only, rustix::process::geteuid().is_root())?;
+    if !args.read_only && !args.no_sync {
+        // Files that are put into a directory would be lost with it.
+        sync_names_above(&served.root);
+    }
+    Ok(served)
+}
+
+/// The addresses to try, in order, or the socket that was handed over.
+fn place_to_listen(args: &ServeArgs) -> anyhow::Result<(Vec<SocketAddr>, Option<UdpSocket>)> {
+    let socket = systemd::socket()?;
+    let listen = listen(args.listen.as_deref(), args.no_auth)?;
+    if let Some(socket) = &socket {
+        is_as_told(socket, args.listen.as_deref().and_then(|_| listen.first()))?;
+    }
+    Ok((listen, socket))
 }
 
 /// The status text for `systemctl status`.
@@ -154,30 +168,9 @@ fn start(
     http: Option<HttpOptions>,
 ) -> anyhow::Result<Server> {
     let attempt = |address: SocketAddr, socket: Option<UdpSocket>| {
-        let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
-        Server::builder(root.to_owned(), identity.clone())
-            .listen(address)
-            .socket(socket)
-            .workers(workers(args))
-            .access(access)
-            .token(passes.token())
-            .client_authority(passes.authority())
-            .mode(mode(args))
-            .no_clobber(args.no_clobber)
-            .links(!args.no_links)
-            .keep_dirlinks(args.keep_dirlinks)
-            .hidden(args.hidden)
-            .withhold(home.to_owned())
-            .clients_max(args.max_clients.get())
-            .sync(!args.no_sync)
-            .once(args.once.then_some(ServeOnce::Transfer))
-            .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
-            .rate_limit(BandwidthLimit::rate_of(args.bwlimit))
-            .path_memory(Some(PathMemory::of_clients(home)))
-            .http(http.clone())
-            .history(Some(home.to_owned()))
-            .start()
-            .map_err(|error| not_listening(error, address))
+        let builder = configured(args, Server::builder(root.to_owned(), identity.clone()), home);
+        let builder = builder.token(passes.token()).client_authority(passes.authority()).http(http.clone());
+        builder.listen(address).socket(socket).start().map_err(|error| not_listening(error, address))
     };
     let mut outcome = attempt(listen[0], socket);
     for address in &listen[1..] {
@@ -185,6 +178,27 @@ fn start(
         outcome = outcome.or_else(|first| attempt(*address, None).map_err(|_| first));
     }
     outcome
+}
+
+/// A server as the options say, but for its keys and addresses.
+fn configured(args: &ServeArgs, builder: ServerBuilder, home: &Path) -> ServerBuilder {
+    let access = if args.no_auth { Access::Anyone } else { Access::Enrolled { home: home.to_owned() } };
+    builder
+        .workers(workers(args))
+        .access(access)
+        .mode(mode(args))
+        .no_clobber(args.no_clobber)
+        .links(!args.no_links)
+        .keep_dirlinks(args.keep_dirlinks)
+        .hidden(args.hidden)
+        .withhold(home.to_owned())
+        .clients_max(args.max_clients.get())
+        .sync(!args.no_sync)
+        .once(args.once.then_some(ServeOnce::Transfer))
+        .keep_parts(Some(args.keep_parts).filter(|keep| !keep.is_zero()))
+        .rate_limit(BandwidthLimit::rate_of(args.bwlimit))
+        .path_memory(Some(PathMemory::of_clients(home)))
+        .history(Some(home.to_owned()))
 }
 
 /// Why there is no server; of a port that another one has, what to do about it.

@@ -15,7 +15,7 @@ const SLIP_LETTERS: usize = 2;
 pub(super) struct ServedDir {
     /// Its path without links.
     pub(super) root: PathBuf,
-    /// What is to be said of it if it was made.
+    /// The note about it if it was made.
     pub(super) made: Option<String>,
 }
 

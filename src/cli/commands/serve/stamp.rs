@@ -15,7 +15,6 @@ const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
 pub(super) enum Priority {
     /// Something is not as it should be.
     Warning = 4,
-    /// All is well.
     Info = 6,
 }
 

@@ -1,10 +1,11 @@
 //! The output of a server at its start: its address, and the ticket that lets the first client in.
 
 use std::io::{self, IsTerminal as _};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output::ServeOutput;
 use super::{mode, workers};
@@ -106,16 +107,7 @@ pub(super) fn announce(
     if args.no_auth {
         out.warn(&format!("warning: --no-auth: anyone who can reach {address} may use {shown_root}"));
     }
-    let mut start = json!({
-        "root": shown_root, "address": address.to_string(), "workers": workers.get(),
-        "fingerprint": server.fingerprint().to_string(),
-    });
-    if is_new {
-        start["made"] = true.into();
-    }
-    if let Some(addr) = server.http_addr() {
-        start["http"] = addr.to_string().into();
-    }
+    let mut start = start_event(server, &shown_root, workers, is_new);
     if let Some(way_in) = way_in.filter(|way_in| way_in.is_shown) {
         start["ticket"] = way_in.ticket.to_string().into();
         way_in.lines(mode(args), args.no_auth).iter().for_each(|line| out.say(line));
@@ -130,6 +122,21 @@ pub(super) fn announce(
     }
     say_who_may_come(out, way_in.is_some() || !passes.is_empty(), enrolled);
     Ok(())
+}
+
+/// The event of a server that has started, without those who may come.
+fn start_event(server: &Server, shown_root: &str, workers: NonZeroUsize, is_new: bool) -> Value {
+    let mut start = json!({
+        "root": shown_root, "address": server.local_addr().to_string(), "workers": workers.get(),
+        "fingerprint": server.fingerprint().to_string(),
+    });
+    if is_new {
+        start["made"] = true.into();
+    }
+    if let Some(addr) = server.http_addr() {
+        start["http"] = addr.to_string().into();
+    }
+    start
 }
 
 fn write_ticket(out: &mut ServeOutput, ticket: &Ticket, path: &Path, is_open: bool) -> anyhow::Result<()> {

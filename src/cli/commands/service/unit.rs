@@ -29,7 +29,6 @@ const FILES_MAX: u32 = 65_536;
 pub(super) enum ServiceOwner {
     /// The machine's, run as this account.
     Account(String),
-    /// The user's own.
     User,
 }
 

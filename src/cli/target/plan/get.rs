@@ -15,7 +15,7 @@ use crate::client::GetOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::{escape, escape_path};
 
-/// What `qft get` will do.
+/// The plan of `qft get`.
 pub(crate) struct GetPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
@@ -57,18 +57,10 @@ pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Compla
     let to_stdout = into.as_os_str() == DASH;
     if to_stdout {
         refuse_for_stdout(&patterns, args.job.output.json)?;
-    } else if let Some(what) = (here.kind)(&into).oddity() {
-        let shown = escape_path(&into);
-        return Err(Complaint::Usage(format!(
-            "{shown} is {what}, which no file can replace; for standard output write '-': qft get REMOTE:FILE - >{shown}"
-        )));
+    } else {
+        refuse_oddity(&into, here)?;
     }
-    let single = match patterns.as_slice() {
-        [_] if is_list => false,
-        [pattern] => !pattern.is_empty() && !pattern.ends_with(b"/") && !is_glob(pattern),
-        _ => false,
-    };
-    let into_dir = to_stdout || !single || ends_like_directory(&into) || here.is_dir(&into);
+    let into_dir = to_stdout || is_list || !is_one_file(&patterns) || ends_like_directory(&into) || here.is_dir(&into);
     let options = GetOptions {
         transfer: args.job.transfer(if into_dir { Target::Directory } else { Target::FileOrDirectory }),
         links: args.job.choice.links,
@@ -79,6 +71,20 @@ pub(crate) fn get(args: &GetArgs, here: &LocalContext) -> Result<GetPlan, Compla
     let shown = typed.join(" ");
     let hints = spec.as_ref().and_then(Spec::port_hint).into_iter().collect();
     Ok(GetPlan { spec, far, patterns, into: (!to_stdout).then_some(into), options, shown, typed, hints })
+}
+
+/// Whether the patterns can stand for a single file alone.
+fn is_one_file(patterns: &[Vec<u8>]) -> bool {
+    matches!(patterns, [pattern] if !pattern.is_empty() && !pattern.ends_with(b"/") && !is_glob(pattern))
+}
+
+/// A device or a pipe is no destination.
+fn refuse_oddity(into: &Path, here: &LocalContext) -> Result<(), Complaint> {
+    let Some(what) = (here.kind)(into).oddity() else { return Ok(()) };
+    let shown = escape_path(into);
+    Err(Complaint::Usage(format!(
+        "{shown} is {what}, which no file can replace; for standard output write '-': qft get REMOTE:FILE - >{shown}"
+    )))
 }
 
 /// The patterns with the directories that they were named below.
@@ -128,7 +134,7 @@ fn refuse_second_directory(wanted: &[OsString], is_list: bool) -> Result<(), Com
     }
 }
 
-/// What `qft get` wants, and of whom.
+/// The patterns of `qft get`, and the server that they are for.
 struct GetWords {
     spec: Option<Spec>,
     far: Vec<Vec<u8>>,

@@ -9,7 +9,7 @@ use super::{forgotten_remote, named, through_ssh};
 use crate::cli::args::{LsArgs, SshArgs};
 use crate::cli::exit::Complaint;
 
-/// What `qft ls` will do.
+/// The plan of `qft ls`.
 #[derive(Debug)]
 pub(crate) struct LsPlan {
     /// `None`: the default remote.

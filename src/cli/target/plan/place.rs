@@ -35,7 +35,6 @@ pub(crate) enum ServerTarget {
 /// Whether a remote is in the list of known ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KnownStatus {
-    /// It is.
     Known {
         /// In which line, from 1.
         line: usize,
@@ -61,7 +60,7 @@ pub(crate) struct UnknownServer {
     pub(crate) unknown: Option<String>,
 }
 
-/// What the words that name a remote lead to.
+/// The server that the words for a remote lead to.
 pub(crate) enum ResolvedName {
     /// A place whose identity is settled.
     Server(ServerTarget),

@@ -15,7 +15,7 @@ use crate::client::SendOptions;
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape};
 
-/// What `qft send` will do.
+/// The plan of `qft send`.
 pub(crate) struct SendPlan {
     /// `None`: the default remote.
     pub(crate) spec: Option<Spec>,
@@ -42,13 +42,7 @@ pub(crate) fn send(args: &SendArgs, here: &LocalContext) -> Result<SendPlan, Com
     refuse_empty(&args.paths)?;
     let is_list = args.job.choice.files_from.is_some();
     let (paths, last) = split_last_remote(&args.paths, is_list)?;
-    paths.iter().try_for_each(|path| tilde::refuse(path))?;
-    if last.is_none() {
-        refuse_forgotten_colon(&paths, here)?;
-    }
-    refuse_scp_port(&args.job.habits, &paths, here)?;
-    refuse_pipes(&paths, here)?;
-    let paths = if is_list { vec![directory_of_list(paths, here)?] } else { paths };
+    let paths = local_paths(args, paths, last.is_none(), here)?;
     let spec = through_ssh(named(last, args.to.as_deref(), here.remote.as_deref())?, &args.job.ssh)?;
     let is_stdin = paths.iter().any(|path| path == DASH);
     let (spec, local_name) = match spec {
@@ -82,6 +76,22 @@ pub(crate) fn send(args: &SendArgs, here: &LocalContext) -> Result<SendPlan, Com
     let mut options = options(&args.job, to, target);
     options.destination = spec.as_ref().and_then(Spec::local_directory);
     Ok(SendPlan { shown: escape(path).to_string(), spec, far, source, options, hints })
+}
+
+/// The paths to send, none of which was meant otherwise.
+fn local_paths(
+    args: &SendArgs,
+    paths: Vec<OsString>,
+    is_all: bool,
+    here: &LocalContext,
+) -> Result<Vec<OsString>, Complaint> {
+    paths.iter().try_for_each(|path| tilde::refuse(path))?;
+    if is_all {
+        refuse_forgotten_colon(&paths, here)?;
+    }
+    refuse_scp_port(&args.job.habits, &paths, here)?;
+    refuse_pipes(&paths, here)?;
+    if args.job.choice.files_from.is_some() { Ok(vec![directory_of_list(paths, here)?]) } else { Ok(paths) }
 }
 
 fn paths_source(

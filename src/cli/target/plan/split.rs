@@ -2,7 +2,7 @@
 
 use super::super::remote;
 
-/// What makes a pattern of a name.
+/// The characters that make a pattern of a name.
 const GLOB_SIGNS: &[u8] = b"*?[{\\";
 
 /// A path behind ssh as directory and pattern. A directory whose contents are meant is followed even if it is a link.

@@ -4,7 +4,6 @@ use crate::congestion;
 use crate::server::status::PathStatus;
 
 const MIB: u64 = 1 << 20;
-/// A terminal.
 const COLUMNS: Option<usize> = Some(80);
 
 fn serving() -> Serving {
