@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use qft::protocol::message::Mtime;
 use qft::protocol::path::WirePath;
-use qft::storage::{Commit, Committer, Destination, Durability, Fresh, Owner, Part, Replace, Root};
+use qft::testing::storage::{Commit, Committer, Destination, Durability, Fresh, Owner, Part, Replace, Root};
 
 /// Runs a figure is the median of.
 const RUNS: usize = 5;

@@ -34,7 +34,6 @@ impl Draft {
         Self::beside(path, &std::process::id().to_string(), mode)
     }
 
-    /// The open file.
     pub(crate) fn file(&mut self) -> &mut File {
         self.file.as_mut().expect("it is taken with the name")
     }

@@ -92,7 +92,6 @@ impl BreakableRule {
 
 #[cfg(not(any(feature = "testing", test)))]
 impl BreakableRule {
-    /// No process does.
     pub(crate) const fn is_broken(self) -> bool {
         false
     }

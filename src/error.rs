@@ -8,7 +8,7 @@ use crate::protocol::close::CloseCode;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape;
 use crate::session::SessionError;
-use crate::storage::StorageError;
+pub use crate::storage::{Op, StorageError};
 use crate::transport::TransportError;
 
 /// Why a job or a server could not do its work. The fate of single files is in the
@@ -34,15 +34,15 @@ pub enum Error {
     /// Those who watch a server cannot reach it; `source` says why.
     #[error("cannot open TCP port {addr}")]
     Http {
-        /// The local address.
+        /// The address of this machine that was to be bound.
         addr: SocketAddr,
-        /// The system's answer.
+        /// Why the system refused it.
         source: std::io::Error,
     },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    /// What was asked for makes no sense.
+    /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
     /// The remote has no answer to what was asked for as a whole.
@@ -50,7 +50,7 @@ pub enum Error {
     Remote {
         /// The name that was asked for.
         name: Vec<u8>,
-        /// What is wrong with it.
+        /// The reason, as a status and in words.
         failure: Failure,
     },
     /// The caller stopped the job; what was begun can be resumed.
@@ -69,7 +69,7 @@ fn named(name: &[u8]) -> String {
 /// Where the remedy lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// With this program.
+    /// With this program, or with a machine that gives it no socket or thread.
     Ours,
     /// With the other end: it broke the rules or failed.
     Peer,
@@ -164,7 +164,7 @@ impl Error {
     }
 }
 
-/// What a client is told when its invite is not taken.
+/// The code for a client whose invite is not taken.
 impl From<InviteError> for CloseCode {
     fn from(error: InviteError) -> Self {
         match error {

@@ -49,7 +49,7 @@
 //! | [`protocol`] | the wire; its page is the specification |
 //! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
 //! | `transfer` | the rules of one file and of one job, without I/O |
-//! | [`storage`] | the disk: a confined tree, partial files, durable commits |
+//! | `storage` | the disk: a confined tree, partial files, durable commits |
 //! | [`congestion`] | the congestion controller |
 //! | [`keys`] | who is who, and who may what |
 //! | [`transport`] | QUIC: sockets, handshakes, the knobs of the link |
@@ -64,18 +64,19 @@
 //! | who wants to know | reads |
 //! |---|---|
 //! | what is said on the wire | [`protocol`], then [`Spoken`](protocol::message::Spoken): who may say what |
+//! | how two ends converse | `session/conversation.rs` (the loop), then `server/conversation.rs`, `client/send.rs` and `client/get.rs` (the ends) |
 //! | what becomes of one file | `transfer` (the drawing), then `transfer/file/resume.rs` (the table) |
 //! | what becomes of a job, and of its next connection | `transfer/job`: `offers` for the sender, `answers` for the receiver, `settled` |
-//! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/stream.rs`, then [`commit`](storage::commit) |
+//! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/stream.rs`, then `storage/commit` |
 //! | how fast they are sent | [`congestion`] (the formula), then `congestion/phases.rs` (the table) |
 //! | who is let in | `server/run.rs`, `server/gate.rs`, `server/greeting.rs`, `server/admission.rs`, then [`keys::trust`] |
 //! | where a connection runs | `server/pool.rs` |
 //! | what a flag does | `cli/args`, then `cli/commands`, then the options of [`client`] or [`ServerBuilder`](server::ServerBuilder) |
-//! | what an error becomes | [`storage::StorageError`] or [`transport::TransportError`], [`error`], then `cli/exit.rs` |
+//! | what an error becomes | [`error::StorageError`] or [`transport::TransportError`], [`error`], then `cli/exit.rs` |
 //!
 //! # Deliberately absent
 //! * No `async`, clock or raw path in [`protocol`], [`digest`] and `transfer`.
-//! * No string of a peer's in [`storage`]: only a parsed [`WirePath`](protocol::path::WirePath).
+//! * No string of a peer's in `storage`: only a parsed [`WirePath`](protocol::path::WirePath).
 //! * No allocation of a size that a peer named, before a cap.
 //! * No file under its final name before its digest matched.
 //! * No stream that ends without a tail and a verdict, or a reset with a code.
@@ -95,7 +96,11 @@ pub mod progress;
 pub mod protocol;
 pub mod server;
 pub(crate) mod session;
-pub mod storage;
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, dead_code, reason = "tests and benches reach more of it through `testing`")
+)]
+pub(crate) mod storage;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use self::file::{FILES_MOVING_MAX, FilePhase, FileProgress};
-pub use self::histogram::{Distribution, Histogram, SECONDS, Scale};
+pub(crate) use self::histogram::{Distribution, Histogram, SECONDS, Scale};
 pub use self::totals::{Counters, FAILURES_KEPT, JobReport};
 pub use self::unheard::EVENT_BYTES_AHEAD;
 pub(crate) use self::unheard::Unheard;
@@ -30,7 +30,7 @@ use crate::protocol::message::{Failure, SkipReason, Why};
 pub enum Event {
     /// The connection stands and the peer is who it should be.
     Connected {
-        /// Where it is.
+        /// The address that answered.
         addr: SocketAddr,
         /// Its name for itself, escaped for display.
         peer: String,
@@ -50,7 +50,7 @@ pub enum Event {
         path: String,
         /// Its size in bytes.
         size: u64,
-        /// Why.
+        /// Why it needs no content.
         reason: SkipReason,
     },
     /// In a dry run: what would happen to a file.
@@ -70,7 +70,7 @@ pub enum Event {
     Failed {
         /// Its name, escaped for display.
         path: String,
-        /// The cause.
+        /// The kind of failure, and its cause in words.
         failure: Failure,
         /// The other end has said so: its disk or its rules are the cause, and not those of this end.
         by_peer: bool,
@@ -138,7 +138,7 @@ impl std::fmt::Debug for EventSink {
 
 /// Where a job's roles report to. Cheap to clone; never blocks.
 #[derive(Debug, Clone)]
-pub struct Observer {
+pub(crate) struct Observer {
     counters: Arc<Counters>,
     /// The same for all jobs of a server together, where there is one.
     all: Option<Arc<Counters>>,
@@ -149,7 +149,7 @@ pub struct Observer {
 
 impl Observer {
     /// An observer and the stream of its events. Dropping the stream silences it.
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (events, stream) = mpsc::unbounded_channel();
         (Self::with(EventSink::Stream(events)), stream)
     }
@@ -164,8 +164,8 @@ impl Observer {
         Self { counters: Arc::default(), all: None, events, unheard: Arc::default(), remarks: Arc::default() }
     }
 
-    /// The totals.
-    pub fn counters(&self) -> &Arc<Counters> {
+    /// The totals of the job, which go on counting.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -177,7 +177,7 @@ impl Observer {
     }
 
     /// Passes an event on.
-    pub fn event(&self, event: Event) {
+    pub(crate) fn event(&self, event: Event) {
         match &self.events {
             // A caller that stopped listening does not want to know.
             EventSink::Stream(events) => {
@@ -222,7 +222,7 @@ impl Observer {
     }
 
     /// There are no more files than those found.
-    pub fn scan_ended(&self) {
+    pub(crate) fn scan_ended(&self) {
         self.counters.scan_ended.store(true, Ordering::Relaxed);
     }
 
@@ -233,7 +233,7 @@ impl Observer {
     }
 
     /// Content of a file has been written by the receiver.
-    pub fn written(&self, file: &FileProgress, bytes: u64) {
+    pub(crate) fn written(&self, file: &FileProgress, bytes: u64) {
         file.add_written(bytes);
         self.add(|counters| &counters.bytes_written, bytes);
     }

@@ -1,4 +1,4 @@
-//! What the fuzz targets and their corpus reach beyond the public interface. None of it is promised to anybody.
+//! Items that tests, benches and fuzz targets reach beyond the public interface. None of it is promised to anybody.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -7,11 +7,19 @@ use crate::client;
 use crate::protocol::message::{FileId, Header};
 use crate::storage::{Expanded, Filters, Finds, Links, Root, WalkEntry, expand, walk};
 
+/// The disk, for benches of it and tests of what it holds.
+pub mod storage {
+    pub use crate::storage::part::Part;
+    pub use crate::storage::{
+        Commit, Committer, Destination, Durability, Filters, Fresh, Owner, Replace, Root, allow_many_open_files,
+    };
+}
+
 pub use crate::cli::testing::{remote, settings};
 pub use crate::digest::hashers;
 pub use crate::transfer::file::receive::ReceiveFile;
 
-/// What a server of `dir` would offer for the patterns, without what the filters leave out.
+/// The offers of a server of `dir` for the patterns, without the names that the filters leave out.
 ///
 /// # Panics
 /// When the directory cannot be read.

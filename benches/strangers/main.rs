@@ -129,7 +129,7 @@ fn measure(load: &Load, bytes: u64, alone: f64) -> bool {
 
 fn main() {
     // A thousand strangers have a socket each.
-    qft::storage::allow_many_open_files();
+    qft::testing::storage::allow_many_open_files();
     let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let mib = std::env::var("QFT_BENCH_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(SIZE_MIB);
     let bytes = mib * MIB;

@@ -58,6 +58,14 @@ impl Patience {
         patient.then_some(wait)
     }
 
+    /// The wait before an attempt that is made for this, after one that ended so and took so long.
+    fn wait_for(&mut self, again: &Again, moved: u64, last: Reply, took: Duration) -> Option<Duration> {
+        match again {
+            Again::ForPlace => self.next_place_wait(moved, Instant::now()),
+            Again::ForConnection => self.next_wait(moved, Instant::now(), last, took),
+        }
+    }
+
     /// The same where a server lets nobody in. Many may wait there: they ask at different times.
     fn next_place_wait(&mut self, moved: u64, now: Instant) -> Option<Duration> {
         let wait = self.next_wait(moved, now, Reply::Some, Duration::ZERO)?.min(PLACE_WAIT);
@@ -96,12 +104,21 @@ impl Reply {
     }
 }
 
-/// What another attempt is made for.
+/// The purpose of another attempt.
 enum Again {
     /// The server lets nobody in at the moment, or is stopping.
     ForPlace,
     /// There is no connection.
     ForConnection,
+}
+
+impl Again {
+    fn tell(&self, observer: &Observer, attempt: u32, after: Duration, cause: String) {
+        match self {
+            Self::ForPlace => observer.waiting(attempt, after, cause),
+            Self::ForConnection => observer.reconnecting(attempt, after, cause),
+        }
+    }
 }
 
 impl Client {
@@ -160,51 +177,45 @@ where
     F: Future<Output = Result<(), Attempt>>,
 {
     let mut patience = Patience::new(client.patience);
-    // Why the last connection that stood was lost: that, not the silence since then, is what happened.
+    // Why the last connection that stood was lost: that, not the silence since then, is what happened. So a wait for a place
+    // ends with the error that there was none, a wait for the first connection with the error that nobody answers, and any
+    // other wait with the loss of the connection.
     let mut lost = None;
     loop {
-        let mut trying = pin!(attempt());
         let began = Instant::now();
-        let failed = tokio::select! {
-            result = &mut trying => match result {
-                Ok(()) => return Ok(()),
-                Err(failed) => failed,
-            },
-            () = cancel.cancelled() => {
-                // A connection that stands is told so; one that is being made is dropped.
-                let _ = timeout(FAREWELL, trying).await;
-                return Err(Error::Cancelled);
-            }
-        };
+        let Err(failed) = unless_cancelled(cancel, attempt()).await else { return Ok(()) };
         let moved = progress_of(observer.counters());
         let reply = Reply::of(&failed);
         let Some(again) = client.again(&failed, lost.is_some()) else { return Err(failed.error) };
         let cause = failed.error.to_string();
-        // A wait for a place ends with the error that there was none, a wait for the first connection with the error
-        // that nobody answers, and any other wait with the loss of the connection.
-        let mut last = None;
+        let Some(after) = patience.wait_for(&again, moved, reply, began.elapsed()) else {
+            return Err(lost.filter(|_| !failed.stood).unwrap_or(failed.error));
+        };
         if failed.stood {
             lost = Some(failed.error);
-        } else {
-            last = Some(failed.error);
         }
-        let now = Instant::now();
-        let after = match again {
-            Again::ForPlace => patience.next_place_wait(moved, now),
-            Again::ForConnection => patience.next_wait(moved, now, reply, now.saturating_duration_since(began)),
-        };
-        let Some(after) = after else {
-            return Err(lost.or(last).expect("a connection stood, or this attempt has failed"));
-        };
         info!(attempt = patience.attempt, ?after, cause, "trying again");
         record.on_connection_lost();
-        match again {
-            Again::ForPlace => observer.waiting(patience.attempt, after, cause),
-            Again::ForConnection => observer.reconnecting(patience.attempt, after, cause),
-        }
+        again.tell(observer, patience.attempt, after, cause);
         tokio::select! {
             () = tokio::time::sleep(after) => {}
             () = cancel.cancelled() => return Err(Error::Cancelled),
+        }
+    }
+}
+
+/// Makes one attempt, which ends when the job is cancelled.
+async fn unless_cancelled(
+    cancel: &CancellationToken,
+    attempt: impl Future<Output = Result<(), Attempt>>,
+) -> Result<(), Attempt> {
+    let mut trying = pin!(attempt);
+    tokio::select! {
+        result = &mut trying => result,
+        () = cancel.cancelled() => {
+            // A connection that stands is told so; one that is being made is dropped.
+            let _ = timeout(FAREWELL, trying).await;
+            Err(Attempt { error: Error::Cancelled, stood: false })
         }
     }
 }
@@ -291,7 +302,7 @@ mod tests {
         assert!(late_waits.iter().collect::<std::collections::HashSet<_>>().len() > 10, "{late_waits:?}");
     }
 
-    /// What a job comes to whose first attempt fails so, and whose second succeeds.
+    /// The result of a job whose first attempt fails so, and whose second succeeds.
     async fn after(error: Error, waits: bool) -> Result<(), Error> {
         let client = Client::builder(Identity::ephemeral().expect("a key")).wait_for_first(waits).build();
         let (observer, _events) = Observer::new();

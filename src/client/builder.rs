@@ -9,7 +9,6 @@ use super::limits::CLIENT_MEMORY_BYTES;
 use super::{Client, OnWait, PATIENCE};
 use crate::error::Error;
 use crate::keys::Identity;
-use crate::session::local::disk_threads;
 use crate::storage::Disk;
 use crate::transport::{PathMemory, Rate, Throttle};
 
@@ -104,7 +103,7 @@ impl ClientBuilder {
     /// A thread cannot be started.
     pub fn build(self) -> Result<Client, Error> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let threads = self.disk_threads.unwrap_or_else(|| disk_threads(cores));
+        let threads = self.disk_threads.unwrap_or_else(|| Disk::threads_for(cores));
         let disk = Disk::new(threads).map_err(Error::Thread)?;
         let throttle = self.rate_limit.map(Throttle::new);
         let Self { identity, patience, waits_for_first, local, paths, memory, on_wait, .. } = self;

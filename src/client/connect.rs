@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint};
+use quinn::{Connection, Endpoint, RecvStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Client;
@@ -23,11 +23,10 @@ use crate::protocol::message::{EitherMessage, Hello, Message, Problem, SenderMes
 use crate::protocol::path::escape;
 use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
-use crate::session::conversation::{Heard, PeerWords};
-use crate::session::local::host_name;
+use crate::session::conversation::{PeerWord, PeerWords};
 use crate::session::memory::Buffers;
 use crate::session::record::Record;
-use crate::session::{ATTENTION_DEADLINE, JobTools, SessionError};
+use crate::session::{ATTENTION_DEADLINE, JobTools, SessionError, host_name};
 use crate::storage::OpenQueue;
 use crate::transport::{self, Granted, Throttle, TransportError};
 
@@ -53,7 +52,6 @@ pub(super) struct ServerConnection {
     pub(super) is_local: bool,
     /// From the first packet to a connection that stood.
     pub(super) handshake: Duration,
-    /// The socket's buffers.
     pub(super) granted: Granted,
     /// The congestion controller's estimate of the path.
     pub(super) path: Arc<PathState>,
@@ -117,14 +115,7 @@ impl ServerConnection {
             connection: connection.clone(),
             account,
             control,
-            replies: Replies {
-                reader: ControlReader::new(content),
-                connection,
-                observer: observer.clone(),
-                welcome: None,
-                is_welcome_told: false,
-                welcome_by: Instant::now() + ATTENTION_DEADLINE,
-            },
+            replies: Replies::new(content, connection, observer.clone()),
             hasher: ChunkHasher::new(&Salt(salt)),
             buffers: Buffers::default(),
             disk: client.disk.open_queue(),
@@ -207,16 +198,21 @@ pub(super) struct Replies {
 }
 
 impl PeerWords for Replies {
-    async fn hear(&mut self) -> Result<Heard, SessionError> {
+    async fn hear(&mut self) -> Result<PeerWord, SessionError> {
         let features = self.features().await?;
         if !std::mem::replace(&mut self.is_welcome_told, true) {
-            return Ok(Heard::Welcome(features));
+            return Ok(PeerWord::Welcome(features));
         }
-        Ok(Heard::Message(self.next().await?))
+        Ok(PeerWord::Message(self.next().await?))
     }
 }
 
 impl Replies {
+    fn new(content: RecvStream, connection: Connection, observer: Observer) -> Self {
+        let (reader, welcome_by) = (ControlReader::new(content), Instant::now() + ATTENTION_DEADLINE);
+        Self { reader, connection, observer, welcome: None, is_welcome_told: false, welcome_by }
+    }
+
     /// Whether the server has accepted us.
     pub(super) fn are_welcome(&self) -> bool {
         self.welcome.is_some()

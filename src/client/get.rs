@@ -1,16 +1,16 @@
 //! Getting: what patterns name on the remote, to a local directory.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, persist};
 use super::connect::ServerConnection;
 use super::early::EarlyContent;
+use super::local_place::LocalPlace;
 use super::requested::Requested;
 use super::single::Single;
 use super::standby::Standby;
@@ -19,8 +19,7 @@ use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
 use crate::protocol::close::CloseCode;
-use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessage, Status, Target};
-use crate::protocol::path::{WirePath, escape_path};
+use crate::protocol::message::{Failure, Get, Message, Names, Select, ServerMessage, Status};
 use crate::protocol::{NAMES_AHEAD_MAX, codec, features};
 use crate::session::SessionError;
 use crate::session::control::Control;
@@ -32,7 +31,7 @@ use crate::session::record::Record;
 use crate::session::roles::Roles;
 use crate::session::unread::Unread;
 use crate::session::window::ReceiveWindow;
-use crate::storage::{Committer, Destination, Durability, Filters, Root};
+use crate::storage::{Committer, Durability, Filters};
 use crate::transfer::file::resume::Policy;
 use crate::transport::TransportError;
 
@@ -50,13 +49,6 @@ struct GetJob {
     record: Record,
     standby: Standby,
     single: Arc<Single>,
-}
-
-/// Where the files go: a directory that exists, and the name of what may be new in it.
-#[derive(Clone)]
-struct LocalPlace {
-    root: Destination,
-    to: Option<WirePath>,
 }
 
 pub(super) fn start(
@@ -150,76 +142,6 @@ fn refuse_too_much(request: &Message) -> Result<(), Error> {
         let remedy = "name a directory, or quote a pattern for the remote to expand";
         Error::Usage(format!("too much is asked for at once: {error}; {remedy}"))
     })
-}
-
-impl LocalPlace {
-    fn find(into: &Path, target: Target, dry_run: bool, durable: bool) -> Result<Self, Error> {
-        let new_name = target == Target::FileOrDirectory && !into.is_dir();
-        let into = if new_name { followed(into)? } else { into.to_owned() };
-        let into = into.as_path();
-        let (directory, name) = match (new_name, into.file_name()) {
-            (true, Some(name)) => (into.parent().unwrap_or_else(|| Path::new("")), Path::new(name)),
-            _ => (into, Path::new("")),
-        };
-        // A dry run makes no directory: what is missing becomes part of the name.
-        let there = if dry_run { existing(directory) } else { directory };
-        let missing = directory.strip_prefix(there).unwrap_or_else(|_| Path::new("")).join(name);
-        // Joining nothing leaves a slash at the end.
-        let missing: PathBuf = missing.components().collect();
-        let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
-        let named = !missing.as_os_str().is_empty();
-        let to = named.then(|| WirePath::from_path(&missing)).transpose();
-        let to = to.map_err(|error| Error::Usage(format!("cannot write to {}: {error}", into.display())))?;
-        let root = if dry_run { Root::open(there)? } else { Root::create(there)? };
-        if durable {
-            root.sync_names_above();
-        }
-        // It is the user's own directory: links that he has put there stand for what they lead to.
-        Ok(Self { root: root.destination().keeping_dirlinks(SystemTime::now()), to })
-    }
-}
-
-/// Where a file goes that was given this name: a link to a file stands for that file. What is neither is never replaced.
-fn followed(into: &Path) -> Result<PathBuf, Error> {
-    let refused = |what: &str| {
-        let shown = escape_path(into);
-        Err(Error::Usage(format!("{shown} is {what}, which is not replaced by a file; '-' writes to standard output")))
-    };
-    match into.symlink_metadata() {
-        Err(_) => Ok(into.to_owned()),
-        Ok(found) if found.is_file() => Ok(into.to_owned()),
-        Ok(found) if !found.is_symlink() => refused("no regular file"),
-        // Links in /proc only look like links to files; `/dev/stdout` leads there.
-        Ok(_) if leads_to_proc(into) => refused("a link to an open file"),
-        Ok(_) => match into.canonicalize() {
-            Ok(place) if place.is_file() => Ok(place),
-            Ok(_) => refused("a link to no regular file"),
-            Err(_) => refused("a link to nothing"),
-        },
-    }
-}
-
-/// Whether a link, or one that it leads to, is one of `/proc`.
-fn leads_to_proc(link: &Path) -> bool {
-    let mut at = link.to_owned();
-    for _ in 0..LINKS_MAX {
-        let Ok(target) = at.read_link() else { return false };
-        at = at.parent().unwrap_or_else(|| Path::new("")).join(target);
-        let parent = at.parent().unwrap_or_else(|| Path::new("/"));
-        if parent.canonicalize().is_ok_and(|parent| parent.starts_with("/proc")) {
-            return true;
-        }
-    }
-    // They lead round in a circle.
-    false
-}
-
-/// Links that a name may lead through (Linux).
-const LINKS_MAX: usize = 40;
-
-/// The innermost directory of a path that exists; empty for the current one.
-fn existing(path: &Path) -> &Path {
-    path.ancestors().find(|place| place.exists()).unwrap_or_else(|| Path::new(""))
 }
 
 async fn attempt(plan: Arc<GetJob>, observer: Observer, cancel: CancellationToken) -> Result<(), Attempt> {

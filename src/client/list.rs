@@ -53,25 +53,27 @@ pub struct Listing {
 /// Memory that a listing may take: some four million names. A server that goes on and on is stopped there.
 pub const LISTING_BYTES_MAX: usize = 512 << 20;
 
-/// The names that have come so far.
-struct ListedNames {
-    entries: Vec<ListingEntry>,
+/// The part of a listing that has come so far: names, or unfinished files.
+pub(super) struct Listed<T> {
+    entries: Vec<T>,
     problems: Vec<Problem>,
     room: usize,
 }
 
-impl ListedNames {
-    fn new(room: usize) -> Self {
+impl<T> Listed<T> {
+    /// None so far, of as many as fit in `room` bytes.
+    pub(super) fn new(room: usize) -> Self {
         Self { entries: Vec::new(), problems: Vec::new(), room }
     }
 
-    fn add(&mut self, mut entries: Vec<ListingEntry>) -> Result<(), SessionError> {
-        self.take_room(entries.iter().map(|entry| size_of::<ListingEntry>() + text_bytes(entry)).sum())?;
+    /// Adds some, each of which takes so many bytes beside its own size.
+    pub(super) fn add(&mut self, mut entries: Vec<T>, text_bytes: impl Fn(&T) -> usize) -> Result<(), SessionError> {
+        self.take_room(entries.iter().map(|entry| size_of::<T>() + text_bytes(entry)).sum())?;
         self.entries.append(&mut entries);
         Ok(())
     }
 
-    fn add_problem(&mut self, problem: Problem) -> Result<(), SessionError> {
+    pub(super) fn add_problem(&mut self, problem: Problem) -> Result<(), SessionError> {
         self.take_room(size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
         self.problems.push(problem);
         Ok(())
@@ -84,7 +86,7 @@ impl ListedNames {
     }
 
     /// One problem alone is the answer to what was asked for as a whole.
-    fn into_result(mut self) -> Result<(Vec<ListingEntry>, Vec<Problem>), Error> {
+    pub(super) fn into_result(mut self) -> Result<(Vec<T>, Vec<Problem>), Error> {
         if self.entries.is_empty()
             && self.problems.len() == 1
             && let Some(Problem { name, failure }) = self.problems.pop()
@@ -95,12 +97,12 @@ impl ListedNames {
     }
 }
 
-async fn read(link: &mut ServerConnection, deadline: Duration) -> Result<ListedNames, SessionError> {
-    let mut names = ListedNames::new(LISTING_BYTES_MAX);
+async fn read(link: &mut ServerConnection, deadline: Duration) -> Result<Listed<ListingEntry>, SessionError> {
+    let mut names = Listed::new(LISTING_BYTES_MAX);
     loop {
         match link.replies.answer(deadline, "go on with the listing").await? {
             QueryAnswer::Message(ServerMessage::Entries(entries)) if entries.is_empty() => return Ok(names),
-            QueryAnswer::Message(ServerMessage::Entries(entries)) => names.add(entries)?,
+            QueryAnswer::Message(ServerMessage::Entries(entries)) => names.add(entries, text_bytes)?,
             QueryAnswer::Problem(problem) => names.add_problem(problem)?,
             QueryAnswer::Message(
                 ServerMessage::MoreNames
@@ -133,8 +135,8 @@ mod tests {
             mtime: Mtime { secs: 0, nanos: 0 },
             mode: 0,
         };
-        let mut names = ListedNames::new(100_000);
-        let taken = (0..).take_while(|_| names.add(vec![entry.clone()]).is_ok()).count();
+        let mut names = Listed::new(100_000);
+        let taken = (0..).take_while(|_| names.add(vec![entry.clone()], text_bytes).is_ok()).count();
         assert_eq!(taken, 100_000 / (size_of::<ListingEntry>() + 150));
         assert_eq!(names.entries.len(), taken);
     }
@@ -142,10 +144,12 @@ mod tests {
     #[test]
     fn problems_beside_entries_are_all_kept_and_take_room() {
         let problem = || Problem::new(&b"locked"[..], Failure::new(Status::ReadFailed, "why"));
-        let mut names = ListedNames::new(1000);
+        let mut names = Listed::new(1000);
         let path = WirePath::parse(b"a").expect("a plain path");
         let mtime = Mtime { secs: 0, nanos: 0 };
-        names.add(vec![ListingEntry { path, kind: Kind::File, size: 0, mtime, mode: 0 }]).expect("there is room");
+        names
+            .add(vec![ListingEntry { path, kind: Kind::File, size: 0, mtime, mode: 0 }], text_bytes)
+            .expect("there is room");
         let kept = (0..).take_while(|_| names.add_problem(problem()).is_ok()).count();
         assert!((2..1000).contains(&kept), "{kept}");
         let (entries, problems) = names.into_result().expect("a listing");
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_problem_alone_is_an_error() {
-        let mut names = ListedNames::new(1000);
+        let mut names = Listed::<ListingEntry>::new(1000);
         names.add_problem(Problem::new(&b"x"[..], Failure::new(Status::NotFound, ""))).expect("there is room");
         assert!(matches!(names.into_result(), Err(Error::Remote { .. })));
     }

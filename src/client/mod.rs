@@ -28,7 +28,7 @@
 //! | `job`, `attempt` | a running job: its events, its end, and its next connection when one is lost |
 //! | `standby`, `takeover` | a second connection beside one that has gone silent; when, and which of the two goes on |
 //! | `send`, `early` | sending; whether content is worth sending before it was asked for |
-//! | `get`, `requested`, `single` | getting; which names a server may send, and how many |
+//! | `get`, `requested`, `single`, `local_place` | getting; which names a server may send, and how many; where they go |
 //! | `list`, `parts`, `probe` | the questions that are no job: names, unfinished files, the path |
 //! | `path` | what a client remembers of its paths |
 
@@ -41,6 +41,7 @@ mod get;
 mod greet;
 mod job;
 mod list;
+mod local_place;
 mod options;
 mod parts;
 mod path;
@@ -75,6 +76,7 @@ use crate::error::Error;
 use crate::keys::{Contact, Identity};
 pub use crate::session::probe::Count;
 use crate::storage::Disk;
+pub use crate::storage::Links;
 use crate::transport::{PathMemory, Throttle};
 
 /// Whether a client that has asked for the patterns, without what the filters leave out, takes an offer.

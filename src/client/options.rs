@@ -9,7 +9,7 @@ use crate::protocol::message::{IfExists, ListedName, Target};
 use crate::protocol::path::WirePath;
 use crate::storage::Links;
 
-/// What a job of either direction is asked for.
+/// The options of a job of either direction.
 #[derive(Debug, Clone)]
 pub struct TransferOptions {
     /// Whether the destination is a directory, or may be the new name of a single file.
@@ -51,7 +51,7 @@ impl Default for TransferOptions {
 /// How files are sent.
 #[derive(Debug, Clone)]
 pub struct SendOptions {
-    /// What getting has as well.
+    /// The options that getting has as well.
     pub transfer: TransferOptions,
     /// Where the files go, below the served root; `None` is the root itself.
     pub to: Option<WirePath>,
@@ -78,7 +78,7 @@ impl From<TransferOptions> for SendOptions {
 /// How files are fetched.
 #[derive(Debug, Clone)]
 pub struct GetOptions {
-    /// What sending has as well.
+    /// The options that sending has as well.
     pub transfer: TransferOptions,
     /// Copy symbolic links as links instead of leaving them out.
     pub links: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Client;
 use super::connect::{QueryAnswer, ServerConnection};
-use super::list::{LISTING_BYTES_MAX, NEXT_DEADLINE};
+use super::list::{LISTING_BYTES_MAX, Listed, NEXT_DEADLINE};
 use crate::error::Error;
 use crate::keys::Contact;
 use crate::progress::Observer;
@@ -21,7 +21,7 @@ pub struct PartsOptions {
     pub below: Option<WirePath>,
     /// Only those that were not written to for so long; by the second.
     pub older: Duration,
-    /// They are removed.
+    /// They are removed; else they are only listed.
     pub remove: bool,
 }
 
@@ -42,18 +42,12 @@ pub(super) async fn run(client: &Client, contact: Contact, options: PartsOptions
     let code = read.as_ref().err().map_or(CloseCode::Done, SessionError::close_code);
     let read = read.map_err(|error| link.explain(error));
     link.close(code).await;
-    let Some(mut found) = read? else {
+    let Some(found) = read? else {
         let text = "this server is too old to say; it needs a newer qft";
         return Err(Error::Remote { name: b".".to_vec(), failure: Failure::new(Status::Unsupported, text) });
     };
-    // One problem alone is the answer to what was asked for as a whole.
-    match (found.parts.is_empty(), found.problems.len()) {
-        (true, 1) => {
-            let Problem { name, failure } = found.problems.remove(0);
-            Err(Error::Remote { name, failure })
-        }
-        _ => Ok(found),
-    }
+    let (parts, problems) = found.into_result()?;
+    Ok(PartsListing { parts, problems })
 }
 
 /// The server's answer; `None` when it does not understand the request.
@@ -61,27 +55,20 @@ async fn ask(
     link: &mut ServerConnection,
     options: PartsOptions,
     deadline: Duration,
-) -> Result<Option<PartsListing>, SessionError> {
+) -> Result<Option<Listed<ListedPart>>, SessionError> {
     if link.replies.features().await? & features::PARTS == 0 {
         return Ok(None);
     }
     let PartsOptions { below, older, remove } = options;
     link.control.send(Message::Parts(Parts { below, older_secs: older.as_secs(), remove }));
-    let (mut found, mut room) = (PartsListing::default(), LISTING_BYTES_MAX);
+    let mut found = Listed::new(LISTING_BYTES_MAX);
     loop {
         match link.replies.answer(deadline, "go on with the list").await? {
             QueryAnswer::Message(ServerMessage::PartsFound(parts)) if parts.is_empty() => return Ok(Some(found)),
-            QueryAnswer::Message(ServerMessage::PartsFound(mut parts)) => {
-                take_room(
-                    &mut room,
-                    parts.iter().map(|part| size_of::<ListedPart>() + part.path.as_bytes().len()).sum(),
-                )?;
-                found.parts.append(&mut parts);
+            QueryAnswer::Message(ServerMessage::PartsFound(parts)) => {
+                found.add(parts, |part: &ListedPart| part.path.as_bytes().len())?;
             }
-            QueryAnswer::Problem(problem) => {
-                take_room(&mut room, size_of::<Problem>() + problem.name.len() + problem.failure.detail.len())?;
-                found.problems.push(problem);
-            }
+            QueryAnswer::Problem(problem) => found.add_problem(problem)?,
             QueryAnswer::Message(
                 ServerMessage::MoreNames
                 | ServerMessage::Entries(_)
@@ -90,9 +77,4 @@ async fn ask(
             ) => return Err(SessionError::Order("anything but unfinished files in a list of them")),
         }
     }
-}
-
-fn take_room(room: &mut usize, bytes: usize) -> Result<(), SessionError> {
-    *room = room.checked_sub(bytes).ok_or(SessionError::Order("a list that does not fit in memory"))?;
-    Ok(())
 }

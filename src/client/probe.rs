@@ -61,7 +61,7 @@ pub struct PathFigures {
 pub struct DirectionProbe {
     /// The bytes that had arrived, each with its time.
     pub counts: Vec<Count>,
-    /// Packets sent.
+    /// Packets that the sending end has sent meanwhile.
     pub packets_sent: u64,
     /// Packets of them that were lost.
     pub packets_lost: u64,

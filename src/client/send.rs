@@ -185,7 +185,7 @@ fn find_all(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) -> Res
             }
         }
     }
-    let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).to_be_read();
+    let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).of_files_to_read();
     let mut walk = walk.on_one_file_system(options.transfer.one_file_system).leaving_out(left_out);
     let Some(names) = &options.transfer.names else {
         requests.into_iter().for_each(|request| walk.add(request));

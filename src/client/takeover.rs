@@ -17,10 +17,8 @@ const ANSWER_MAX: Duration = Duration::from_millis(1500);
 /// stopped, or got no processor, finds the answer only after this.
 const LOOKED_MAX: Duration = Duration::from_millis(100);
 
-/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TakeoverStep {
-    /// Nothing.
     Wait,
     /// A second connection is to be made.
     Call,

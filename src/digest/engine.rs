@@ -23,7 +23,7 @@ const TEST_BYTES: usize = TEST_BLOCKS * BLOCK_BYTES;
 
 /// How the leaves of this process are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub(crate) enum Engine {
     /// Sixteen at once, with this instruction set.
     Lanes(&'static str),
     /// One after the other, as `QFT_MD5=scalar` asks for.
@@ -33,8 +33,8 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// What the user has to know without having asked; `None` while all is well.
-    pub fn complaint(self) -> Option<String> {
+    /// The complaint for a user who has not asked; `None` while all is well.
+    pub(crate) fn complaint(self) -> Option<String> {
         match self {
             Self::Lanes(_) | Self::AskedScalar => None,
             Self::FailedLanes(set) => Some(format!(
@@ -56,11 +56,11 @@ impl fmt::Display for Engine {
 }
 
 /// How the leaves of this process are hashed. The first call tests the lanes, which takes some ten microseconds.
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     chosen().0
 }
 
-/// What the lanes run on, where they may be used.
+/// The vector unit of the lanes, where they may be used.
 pub(super) fn level() -> Option<Level> {
     chosen().1
 }

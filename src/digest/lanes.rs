@@ -103,7 +103,6 @@ impl Lanes {
         Self { level, in_pairs: is_better_in_pairs(level), salted }
     }
 
-    /// One leaf, alone.
     fn leaf(&self, data: &[u8]) -> [u8; DIGEST_BYTES] {
         let (whole, rest) = data.as_chunks();
         let mut state = self.salted;

@@ -17,6 +17,13 @@
 //! chose it alone and nobody knew it before, so MD5 collisions that were prepared in advance collide no more.
 //! It is one whole MD5 block long: leaf data stay aligned, and every leaf starts from one saved state.
 //! MD5 finds corruption here and decides what a resume sends again; authenticity comes from TLS alone.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `engine` | which code hashes leaves in this process, and the self-test |
+//! | `lanes`, `compress`, `word` | leaves in SIMD lanes: sixteen messages at once, and what MD5 computes with |
+//! | `sum` | the root of a file, some chunks at a time |
+//! | `reference` | the same digests by the `md-5` crate, to compare with |
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -34,9 +41,9 @@ mod sum;
 mod tests;
 mod word;
 
-pub use engine::{Engine, engine};
+pub(crate) use engine::{Engine, engine};
 use lanes::Leaves;
-pub use sum::{ChunkDigests, RootSum};
+pub(crate) use sum::{ChunkDigests, RootSum};
 
 /// Bytes of a file that are hashed as one message: small enough for 16 SIMD lanes in a chunk.
 pub const LEAF_BYTES: usize = 64 * 1024;
@@ -73,7 +80,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// What every leaf of a session is hashed behind. Not shown: whoever knew it could prepare collisions.
+/// The bytes behind which every leaf of a session is hashed. Not shown: whoever knew them could prepare collisions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; SALT_BYTES]);
 

@@ -1,4 +1,4 @@
-//! What MD5 computes with: 32 bits of one message, or of as many as there are lanes.
+//! The words of MD5: 32 bits of one message, or of as many as there are lanes.
 
 use fearless_simd::prelude::*;
 use fearless_simd::u32x16;

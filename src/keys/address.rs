@@ -21,16 +21,16 @@ const SHOWN_CHARS_MAX: usize = 40;
 pub enum Host {
     /// A name for the resolver, as it was written.
     Name(String),
-    /// An IPv4 address.
+    /// An address of IPv4, which needs no zone.
     V4(Ipv4Addr),
-    /// An IPv6 address.
+    /// An IPv6 address, with its zone if it is link-local.
     V6(ScopedIpv6),
 }
 
 /// An IPv6 address and its zone (RFC 4007): the interface that a link-local address needs, `fe80::1%eth0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopedIpv6 {
-    /// The address alone.
+    /// The address without its zone.
     pub ip: Ipv6Addr,
     /// The interface's name or index on this machine.
     pub zone: Option<String>,
@@ -142,7 +142,7 @@ fn is_zone(text: &str) -> bool {
 }
 
 /// `HOST:PORT` as people write it, with brackets around an IPv6 address.
-pub fn address(host: &str, port: u16) -> String {
+pub(crate) fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -164,7 +164,7 @@ pub fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
 ///
 /// # Errors
 /// [`AddressError::Host`] or [`AddressError::Brackets`].
-pub fn split_host_port(text: &str) -> Result<(Host, Option<&str>), AddressError> {
+pub(crate) fn split_host_port(text: &str) -> Result<(Host, Option<&str>), AddressError> {
     let no_host = || AddressError::Host(shown(text));
     if let Some(inner) = text.strip_prefix('[') {
         let (host, after) = inner.split_once(']').ok_or_else(no_host)?;
@@ -185,7 +185,7 @@ pub fn split_host_port(text: &str) -> Result<(Host, Option<&str>), AddressError>
 ///
 /// # Errors
 /// [`AddressError::Port`].
-pub fn parse_port(text: &str) -> Result<u16, AddressError> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressError> {
     // `u16::from_str` would also take a leading `+`.
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let port = if digits { text.parse().ok() } else { None };

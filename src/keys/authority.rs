@@ -19,7 +19,7 @@ use super::credential::{self, CredentialError};
 use super::home::Privacy;
 use super::provider::provider;
 
-/// What is looked for in an authority's file.
+/// The content that an authority's file should have.
 const WHAT: &str = "CA certificate";
 
 /// One or more certificate authorities. Clones share them.
@@ -39,7 +39,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// What the chain says that a client showed, its own certificate first.
+    /// The facts of the chain that a client showed, its own certificate first.
     ///
     /// # Errors
     /// [`Uncertified`] when it is empty or cannot be read.
@@ -84,7 +84,7 @@ pub enum Uncertified {
     /// It was issued for the other side of a connection.
     #[error("its certificate is for the other side (a client's instead of a server's, or the other way round)")]
     WrongPurpose,
-    /// Anything else.
+    /// Anything else that makes it no client certificate, in words.
     #[error("its certificate cannot be used: {0}")]
     Unusable(String),
 }
@@ -142,7 +142,7 @@ impl Authority {
 }
 
 impl Uncertified {
-    /// What rustls found wrong.
+    /// The fault that rustls found.
     pub(crate) fn of(error: &Error) -> Self {
         let Error::InvalidCertificate(error) = error else { return Self::Unusable(error.to_string()) };
         match error {

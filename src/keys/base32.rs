@@ -13,7 +13,7 @@ pub enum Base32Error {
     Length {
         /// Characters there must be.
         expected: usize,
-        /// Characters there are.
+        /// Characters that there are instead.
         found: usize,
     },
     /// A character that base32 does not have (it knows `a` to `z` and `2` to `7`).

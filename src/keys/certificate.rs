@@ -22,7 +22,7 @@ use crate::calendar::day;
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 /// From how many days before a certificate's end on it is spoken of: enough to make and copy another one, whatever the
 /// day of the week.
-pub const ENDING_SOON_DAYS: u64 = 7;
+pub(crate) const ENDING_SOON_DAYS: u64 = 7;
 /// Seconds in a day.
 const DAY_SECS: u64 = 86_400;
 /// The object that is looked for in a file.
@@ -31,7 +31,7 @@ const CERTIFICATE: &str = "certificate";
 const CA_KEY: &str = "private key of a CA";
 
 /// A certificate and its private key, both as PEM.
-pub struct Issued {
+pub(crate) struct Issued {
     /// The certificate, for everyone.
     pub certificate: String,
     /// The key, for its owner alone.
@@ -40,7 +40,7 @@ pub struct Issued {
 
 /// The content of a certificate that is to be issued.
 #[derive(Debug, Clone)]
-pub struct CertificateRequest {
+pub(crate) struct CertificateRequest {
     /// The subject, as its common name.
     pub name: String,
     /// Host names and addresses that a server is called by.
@@ -53,8 +53,8 @@ pub struct CertificateRequest {
 
 /// The sides of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CertificateRole {
-    /// `qft serve`.
+pub(crate) enum CertificateRole {
+    /// A server: `qft serve`.
     Server,
     /// `qft send` and the like.
     Client,
@@ -62,7 +62,7 @@ pub enum CertificateRole {
 
 /// Why no certificate was made.
 #[derive(Debug, thiserror::Error)]
-pub enum IssueError {
+pub(crate) enum IssueError {
     /// A host is neither a name nor an address.
     #[error("'{0}' is no host name and no address")]
     Host(String),
@@ -78,7 +78,7 @@ pub enum IssueError {
 ///
 /// # Errors
 /// [`IssueError::Failed`] when the system has no randomness to give.
-pub fn new_authority(name: &str, days: u32) -> Result<Issued, IssueError> {
+pub(crate) fn new_authority(name: &str, days: u32) -> Result<Issued, IssueError> {
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
     let mut params = params(name, days);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -91,7 +91,11 @@ pub fn new_authority(name: &str, days: u32) -> Result<Issued, IssueError> {
 ///
 /// # Errors
 /// [`IssueError`]; a key that others can read is refused.
-pub fn issue(authority: &Path, authority_key: &Path, request: &CertificateRequest) -> Result<Issued, IssueError> {
+pub(crate) fn issue(
+    authority: &Path,
+    authority_key: &Path,
+    request: &CertificateRequest,
+) -> Result<Issued, IssueError> {
     let certificate = credential::read(authority, Privacy::List, CERTIFICATE)?;
     let key = credential::read(authority_key, Privacy::Secret, CA_KEY)?;
     let damaged = |path: &Path, what, error: rcgen::Error| {
@@ -155,10 +159,10 @@ fn alternative(host: &str) -> Result<SanType, IssueError> {
 
 /// The content of a certificate.
 #[derive(Debug, Clone)]
-pub struct Description {
-    /// The subject.
+pub(crate) struct Description {
+    /// The subject, as a distinguished name.
     pub subject: String,
-    /// The issuer.
+    /// The issuer, as a distinguished name.
     pub issuer: String,
     /// The name of its owner alone, if it has one that is text.
     pub common_name: Option<String>,
@@ -182,7 +186,7 @@ pub struct Description {
 
 /// How near the end of a certificate's time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Validity {
+pub(crate) enum Validity {
     /// Far enough to think of other things.
     Far,
     /// Within this many days, at most [`ENDING_SOON_DAYS`] and at least one.
@@ -190,13 +194,13 @@ pub enum Validity {
         /// Days, the begun one included.
         days: u64,
     },
-    /// It has come.
+    /// The certificate is not valid any more.
     Over,
 }
 
 impl Description {
     /// How near its end is.
-    pub fn ending(&self, now: SystemTime) -> Validity {
+    pub(crate) fn ending(&self, now: SystemTime) -> Validity {
         let Ok(left) = self.ends.duration_since(now) else { return Validity::Over };
         match left.as_secs().div_ceil(DAY_SECS) {
             days if days > ENDING_SOON_DAYS => Validity::Far,
@@ -209,7 +213,7 @@ impl Description {
 ///
 /// # Errors
 /// [`CredentialError`], also when there is none.
-pub fn describe_file(path: &Path) -> Result<Vec<Description>, CredentialError> {
+pub(crate) fn describe_file(path: &Path) -> Result<Vec<Description>, CredentialError> {
     describe(&credential::read(path, Privacy::List, CERTIFICATE)?, path)
 }
 

@@ -27,7 +27,7 @@ pub struct Contact {
 /// How a server is recognised.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// By its key.
+    /// The one server that has this key.
     Key(Fingerprint),
     /// By a certificate that this authority issued for the contact's host.
     Authority(Authority),

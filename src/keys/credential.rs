@@ -17,25 +17,25 @@ pub enum CredentialError {
     /// There is no such file.
     #[error("cannot open {}: there is no such file", path.display())]
     Absent {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
     },
     /// There is nothing of that kind in it.
     #[error("{} holds no {what}", path.display())]
     Missing {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
-        /// What was looked for.
+        /// The content that was looked for.
         what: &'static str,
     },
-    /// What is in it cannot be used.
+    /// Its content cannot be used.
     #[error("{} holds no usable {what}: {reason}", path.display())]
     Damaged {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
-        /// What was looked for.
+        /// The content that was looked for.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason, in words for people.
         reason: String,
     },
     /// Certificate and key are of different pairs.
@@ -57,7 +57,7 @@ impl CredentialError {
 
 /// Says so of a secret that others can read and that is used all the same, because nobody here could change that: a
 /// container's secrets are mounted so.
-pub fn exposure(path: &Path) -> Option<String> {
+pub(crate) fn exposure(path: &Path) -> Option<String> {
     let metadata = std::fs::metadata(path).ok()?;
     let mode = metadata.mode() & 0o7777;
     let is_exposed = mode & 0o077 != 0 && home::is_sealed(path, &metadata);

@@ -12,7 +12,7 @@ use super::base32::{self, Base32Error};
 /// Characters of [`Fingerprint::short`]: enough to tell one's own machines apart, never enough to trust one.
 const SHORT_CHARS: usize = 8;
 
-/// What stands before the base64 form, which ssh and openssl have made a habit.
+/// The prefix of the base64 form, which ssh and openssl have made a habit.
 const BASE64_PREFIX: &str = "SHA256:";
 
 /// SHA-256 of a key's `SubjectPublicKeyInfo`.

@@ -39,27 +39,27 @@ pub enum HomeError {
     /// The system refused; `source` says why.
     #[error("cannot {op} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb: `open`, `replace`.
         op: &'static str,
         /// On which file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// Why the system refused it.
         source: io::Error,
     },
     /// The home directory is missing and cannot be made; `source` says why.
     #[error("cannot make {} (QFT_HOME=DIR has keys and lists elsewhere)", path.display())]
     Unmade {
-        /// The directory.
+        /// The directory that was to be the home.
         path: PathBuf,
-        /// The system's answer.
+        /// Why the system refused it.
         source: io::Error,
     },
     /// A secret that others can read is no secret any more.
     #[error("others can read {path} (mode {mode:04o}); run: chmod 600 {path}", path = path.display())]
     Exposed {
-        /// The file.
+        /// The file that is not trusted.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, of which one is too many.
         mode: u32,
     },
     /// A user who can write to it could let anyone in.
@@ -67,7 +67,7 @@ pub enum HomeError {
     Writable {
         /// The file or directory.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, of which one is too many.
         mode: u32,
     },
     /// Root uses nothing of which another user decides what it is.
@@ -76,19 +76,19 @@ pub enum HomeError {
     Foreign {
         /// The file, directory or link.
         path: PathBuf,
-        /// Its owner.
+        /// The number of the user who owns it.
         uid: u32,
     },
     /// Not a regular file, or far larger than such a file can be.
     #[error("{} is not one of qft's files; move it away", path.display())]
     Alien {
-        /// The file.
+        /// The file that is not trusted.
         path: PathBuf,
     },
     /// Another process holds the lock and does not let go.
     #[error("another qft has kept {} locked for {} s; is it stopped?", path.display(), LOCK_WAIT.as_secs())]
     Locked {
-        /// The lock file.
+        /// The lock file, which another process holds.
         path: PathBuf,
     },
 }

@@ -39,9 +39,9 @@ pub enum IdentityError {
     #[error("{} holds no usable private key ({reason}); restore it from a backup, or move it away to get a new \
         identity (peers must then be told again)", path.display())]
     Damaged {
-        /// The key file.
+        /// The key file, which is left as it is.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason, in words for people.
         reason: String,
     },
     /// No key or certificate could be made.
@@ -134,7 +134,7 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), fingerprint, restart_seed })
     }
 
-    /// What peers know this installation by.
+    /// The fingerprint by which peers know this installation.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }

@@ -14,13 +14,13 @@
 //! | `ticket`, `base32` | address, fingerprint and one-time secret as one line of text |
 //! | `provider` | the source of all cryptography |
 //! | `token` | a secret that both ends were given |
-//! | [`certificate`], `authority` | issuing and reading certificates; judging those of others |
+//! | `certificate`, `authority` | issuing and reading certificates; judging those of others |
 //! | [`trust`] | the lists of clients, invites and remotes |
 
 mod address;
 mod authority;
 mod base32;
-pub mod certificate;
+pub(crate) mod certificate;
 mod contact;
 mod credential;
 mod fingerprint;
@@ -31,18 +31,20 @@ mod ticket;
 mod token;
 pub mod trust;
 
-pub use address::{
-    AddressError, DEFAULT_PORT, Host, ScopedIpv6, address, parse_host_port, parse_port, split_host_port,
-};
+pub use address::{AddressError, DEFAULT_PORT, Host, ScopedIpv6, parse_host_port};
+pub(crate) use address::{address, parse_port, split_host_port};
 pub use authority::{Authority, ClientCertificate, Uncertified};
 pub use base32::Base32Error;
 pub use contact::{Contact, Trust};
-pub use credential::{CredentialError, exposure};
+pub use credential::CredentialError;
+pub(crate) use credential::exposure;
 pub use fingerprint::Fingerprint;
 pub use home::{HomeError, home};
 pub(crate) use home::{Privacy, prepare as prepare_home, read as read_home_file};
 pub(crate) use identity::CERTIFICATE_NAME;
 pub use identity::{Identity, IdentityError};
 pub(crate) use provider::provider;
-pub use ticket::{Invite, Ticket, TicketError, behind_scheme};
-pub use token::{PROOF_BYTES, Token, TokenError};
+pub(crate) use ticket::behind_scheme;
+pub use ticket::{Invite, Ticket, TicketError};
+pub(crate) use token::PROOF_BYTES;
+pub use token::{Token, TokenError};

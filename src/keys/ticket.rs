@@ -126,7 +126,7 @@ impl FromStr for Ticket {
 }
 
 /// The text behind `qft://`, whatever the case of that: a QR code has it in capitals. `None` for anything else.
-pub fn behind_scheme(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn behind_scheme(text: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = text.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME.as_bytes()).then_some(rest)
 }

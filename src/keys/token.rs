@@ -16,7 +16,7 @@ use super::home::Privacy;
 use super::provider::fill_random;
 
 /// Bytes of a proof.
-pub const PROOF_BYTES: usize = 32;
+pub(crate) const PROOF_BYTES: usize = 32;
 /// Bits that a token must have room for: nobody can try them out.
 const BITS_MIN: u32 = 128;
 /// Bits of a token that is made here.
@@ -25,9 +25,9 @@ const RANDOM_BYTES: usize = 32;
 const CHARS_MAX: usize = 512;
 /// Different characters that a random token has at least: fewer come up once in 10⁸ tokens of 32 hexadecimal digits.
 const DIFFERENT_MIN: usize = 7;
-/// What two tokens sign to be compared; never sent.
+/// The text that two tokens sign to be compared; never sent.
 const SAME_LABEL: &[u8] = b"qft is the same token";
-/// What is looked for in a token's file.
+/// The content that a token's file should have.
 const WHAT: &str = "token";
 
 /// A shared secret of at least 128 bits. Neither shown by debug output nor sent.

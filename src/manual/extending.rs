@@ -14,10 +14,11 @@
 //!    for its exact bytes, in `protocol/codec/tests.rs`, and for its strategy, in `protocol/codec/tests/any.rs`, with which
 //!    encoding, decoding and bounds are tested.
 //! 4. Whoever hears it does not compile either until it does something: a
-//!    [`ReceiverMessage`](crate::protocol::message::ReceiverMessage) is matched in `session/sender/messages.rs`, which feeds
+//!    [`ReceiverMessage`](crate::protocol::message::ReceiverMessage) is matched in `session/sender/mod.rs`, which feeds
 //!    the sender's ledger. What it *means* for a job is decided there, in `transfer/job/offers`, without I/O: give the ledger a
 //!    method `on_low_space`, let it answer with an action, and write its table test first. `session/sender` carries the
-//!    action out. What a [`ClientMessage`](crate::protocol::message::ClientMessage) asks is matched in
+//!    action out. The loop of both ends, in `session/conversation.rs`, hands what is meant for no role to the end
+//!    that this is: what a [`ClientMessage`](crate::protocol::message::ClientMessage) asks is matched in
 //!    `server/conversation.rs`, what a [`ServerMessage`](crate::protocol::message::ServerMessage) answers in `client/`.
 //! 5. Whoever says it: where the receiver's ledger knows the fact, it answers with `AnswersAction::Say`; where
 //!    `session/receiver` does, `driver.say(..)`. Both only if the peer has the feature.

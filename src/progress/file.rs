@@ -24,7 +24,7 @@ pub struct FileProgress {
     pub resumed: u64,
     /// The kind of content.
     pub why: Why,
-    /// When it started.
+    /// When its content was first asked for.
     pub since: Instant,
     /// Where the sending end has it below the directory that it serves, escaped for display; `None` where `path` says it
     /// all.
@@ -55,7 +55,7 @@ pub enum FilePhase {
 
 impl FileProgress {
     /// A file of which `resumed` bytes are there and nothing has moved yet.
-    pub fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
+    pub(crate) fn new(path: String, size: u64, resumed: u64, why: Why) -> Self {
         let (earlier, written, phase) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU8::new(0));
         let (since, begun, name) = (Instant::now(), AtomicBool::new(false), OnceLock::new());
         let (reused_max, first_why) = (AtomicU64::new(u64::MAX), OnceLock::new());
@@ -138,12 +138,12 @@ impl FileProgress {
     }
 
     /// Notes that content of it leaves, or comes.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Relaxed);
     }
 
     /// Counts `bytes` more as written.
-    pub fn add_written(&self, bytes: u64) {
+    pub(crate) fn add_written(&self, bytes: u64) {
         self.written.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -157,7 +157,7 @@ impl FileProgress {
     }
 
     /// Sets what is being done to it.
-    pub fn set_phase(&self, phase: FilePhase) {
+    pub(crate) fn set_phase(&self, phase: FilePhase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 }

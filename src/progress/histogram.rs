@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the values of a [`Histogram`] are sorted, and in what unit they are told.
 #[derive(Debug)]
-pub struct Scale {
+pub(crate) struct Scale {
     /// The largest value of each bucket, in ascending order; one more bucket has what is larger.
     pub bounds: &'static [u64],
     /// The number of recorded values in one displayed unit: a thousand million for seconds from nanoseconds.
@@ -12,7 +12,7 @@ pub struct Scale {
 }
 
 /// From a tenth of a millisecond to ten seconds, observed in nanoseconds, told in seconds.
-pub const SECONDS: Scale = Scale {
+pub(crate) const SECONDS: Scale = Scale {
     bounds: &[
         100_000,
         300_000,
@@ -31,7 +31,7 @@ pub const SECONDS: Scale = Scale {
 
 /// Counts of values by their size. Any thread adds, and any thread reads; neither waits.
 #[derive(Debug)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     scale: &'static Scale,
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
@@ -39,7 +39,7 @@ pub struct Histogram {
 
 /// The content of a [`Histogram`] at one moment, in the displayed unit.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Distribution {
+pub(crate) struct Distribution {
     /// The sum of all values.
     pub sum: f64,
     /// How many there were.
@@ -50,25 +50,25 @@ pub struct Distribution {
 
 impl Histogram {
     /// Nothing was observed yet.
-    pub fn new(scale: &'static Scale) -> Self {
+    pub(crate) fn new(scale: &'static Scale) -> Self {
         let counts = (0..=scale.bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self { scale, counts, sum: AtomicU64::new(0) }
     }
 
-    /// Counts one value.
-    pub fn observe(&self, value: u64) {
+    /// Counts one value in its bucket, and adds it to the sum.
+    pub(crate) fn observe(&self, value: u64) {
         let bucket = self.scale.bounds.partition_point(|bound| *bound < value);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
     /// Counts one time, where the scale is of nanoseconds.
-    pub fn observe_time(&self, time: std::time::Duration) {
+    pub(crate) fn observe_time(&self, time: std::time::Duration) {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// The observations so far.
-    pub fn look(&self) -> Distribution {
+    pub(crate) fn look(&self) -> Distribution {
         let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let bounds = self.scale.bounds.iter().map(|bound| *bound as f64 / self.scale.unit);
         Distribution {

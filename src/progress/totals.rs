@@ -14,7 +14,7 @@ pub struct Counters {
     pub bytes_found: AtomicU64,
     /// Whether the search for files has ended, so that the two above are totals.
     pub scan_ended: AtomicBool,
-    /// Files committed.
+    /// Files that were committed under their final names.
     pub files_done: AtomicU64,
     /// Files that needed no content.
     pub files_skipped: AtomicU64,
@@ -64,11 +64,11 @@ pub struct Counters {
 
 impl Counters {
     /// Adds to one counter.
-    pub fn add(counter: &AtomicU64, amount: u64) {
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
     }
 
-    /// Reads one counter.
+    /// The value of one counter now. Counters are not read together: their sums may differ by a file.
     pub fn read(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
     }
@@ -77,7 +77,7 @@ impl Counters {
 /// The result of a finished job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobReport {
-    /// Files committed.
+    /// Files that were committed under their final names.
     pub done: u64,
     /// Files that needed no content.
     pub skipped: u64,

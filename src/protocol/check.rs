@@ -1,4 +1,4 @@
-//! What a decoded message may not say: counts and lengths over their limits, numbers without a meaning.
+//! The bounds of a decoded message: its counts and lengths, and numbers without a meaning.
 
 use super::message::{
     Done, Failure, Get, Have, Header, Kind, ListedPart, ListingEntry, Message, Mtime, PartFate, Pos, Problem, Verdict,
@@ -25,13 +25,13 @@ pub enum CodecError {
     /// The frame goes on after its message.
     #[error("{extra} bytes after the message in its frame")]
     Trailing {
-        /// How many.
+        /// How many bytes there are too many.
         extra: usize,
     },
     /// A part of the message is outside its limit.
     #[error("{what} is outside its limit")]
     Limit {
-        /// Which part.
+        /// Which part of the message.
         what: &'static str,
     },
     /// The stream ended within a frame.

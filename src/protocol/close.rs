@@ -48,7 +48,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// Every code.
+    /// Every code there is, in the order of their numbers.
     pub const ALL: [Self; 20] = [
         Self::Done,
         Self::Violation,

@@ -274,6 +274,16 @@
 //! ```text
 //! S GoAway  Pos{1, Refuse(Cancelled)}   C Tail{0, ranges: 1}  End{2, ..}   S Done{0}  Settled   C closes: Done
 //! ```
+//!
+//! # Files
+//!
+//! | file | holds |
+//! |---|---|
+//! | `message` | the messages; who says which is told by [`Spoken`](message::Spoken) |
+//! | `codec`, `check`, `limits` | messages as bytes, and the bounds that each keeps |
+//! | `range` | the header of a data stream |
+//! | `path` | names that cannot lead out of their directory |
+//! | `close` | the codes by which a connection or a stream ends |
 
 mod check;
 pub mod close;
@@ -300,7 +310,7 @@ pub const LOCATION_LABEL: &[u8] = b"EXPORTER-qft-1-location";
 
 /// Features that `Hello` and `Welcome` negotiate, one bit each.
 pub mod features {
-    /// No optional feature.
+    /// The set without any optional feature.
     pub const NONE: u64 = 0;
     /// The path can be measured: [`Probe`](super::message::Probe).
     pub const PROBE: u64 = 1;

@@ -98,7 +98,7 @@ impl WirePath {
         self.0.split(|b| *b == b'/')
     }
 
-    /// The last component.
+    /// The last component, which is never empty.
     pub fn name(&self) -> &[u8] {
         let start = self.0.iter().rposition(|b| *b == b'/').map_or(0, |i| i + 1);
         &self.0[start..]
@@ -128,7 +128,7 @@ impl WirePath {
         Self::parse(&raw)
     }
 
-    /// What is left of this path below `base`; `None` when it is not below it.
+    /// The rest of this path below `base`; `None` when it is not below it.
     pub fn strip_prefix(&self, base: &Self) -> Option<Self> {
         let rest = self.0.strip_prefix(&*base.0)?.strip_prefix(b"/")?;
         Some(Self(rest.into()))

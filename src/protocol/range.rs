@@ -1,4 +1,4 @@
-//! What a data stream begins with, and what comes back on it.
+//! The header of a data stream, and the reports that come back on it.
 
 use super::FILE_BYTES_MAX;
 use super::message::FileId;
@@ -27,7 +27,7 @@ pub enum RangeTiming {
 /// The first bytes of a data stream: which part of which file it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RangeHeader {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
     /// Where the range starts in the file, in bytes.
     pub offset: u64,

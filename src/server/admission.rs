@@ -119,21 +119,19 @@ pub(super) async fn authorise(
     let pass = shared.passes().admit(connection, hello);
     // The lists are files, which no worker thread reads.
     let disk = shared.admissions.clone();
-    let decided = disk.run(move || {
-        let has_ended = |client: &ListedClient| client.rights.have_expired(SystemTime::now());
-        match (lists.clients.status(&peer)?, pass, invite) {
-            (KeyStatus::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false, told),
-            // A pass lets in clients that are on no list, but none that was revoked.
-            (KeyStatus::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
-            (_, _, Some(invite)) => {
-                let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
-                admit(&shared, client, true, told)
-            }
-            (KeyStatus::Listed(client), _, None) => Err(expired_since(&client)),
-            (KeyStatus::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
-            (KeyStatus::Unknown | KeyStatus::Revoked, pass, None) => {
-                Err(pass.err().map_or_else(|| stranger(peer), Turned::from))
-            }
+    let has_ended = |client: &ListedClient| client.rights.have_expired(SystemTime::now());
+    let decided = disk.run(move || match (lists.clients.status(&peer)?, pass, invite) {
+        (KeyStatus::Listed(client), ..) if !has_ended(&client) => admit(&shared, client, false, told),
+        // A pass lets in clients that are on no list, but none that was revoked.
+        (KeyStatus::Unknown, Ok(Some(pass)), _) => Ok(by_pass(&shared, peer, pass)),
+        (_, _, Some(invite)) => {
+            let client = enrol(&shared, &lists, addr, peer, &invite, &name)?;
+            admit(&shared, client, true, told)
+        }
+        (KeyStatus::Listed(client), _, None) => Err(expired_since(&client)),
+        (KeyStatus::Revoked, Ok(Some(_)), None) => Err(shut_out(peer)),
+        (KeyStatus::Unknown | KeyStatus::Revoked, pass, None) => {
+            Err(pass.err().map_or_else(|| stranger(peer), Turned::from))
         }
     });
     decided.await?
@@ -148,7 +146,7 @@ fn by_pass(shared: &Arc<ServerInner>, peer: Fingerprint, pass: Pass) -> Admitted
     Admitted { basis: Some(AuthorizedBy::Pass(pass)), name, ..unlisted(shared, peer) }
 }
 
-/// What a client is told whose directory cannot be used.
+/// The code for a client whose directory cannot be used.
 fn no_directory(hello: &Hello) -> CloseCode {
     if hello.features & features::NO_DIRECTORY != 0 { CloseCode::NoDirectory } else { CloseCode::Internal }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,6 @@ use crate::keys::trust::{AccessMode, Clients, Invites};
 use crate::keys::{Authority, HomeError, Identity, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
-use crate::session::local::disk_threads;
 use crate::session::memory::Buffers;
 use crate::storage::{Committer, Disk, Durability, Root};
 use crate::transport::{PathMemory, Rate, Throttle};
@@ -215,13 +214,15 @@ impl ServerBuilder {
     }
 
     /// A client that brings the token needs no list, nor a home directory that holds one.
-    fn lists(&self, home: &Path) -> Result<Lists, HomeError> {
-        match Clients::open(home) {
+    fn lists(&self) -> Result<Option<Arc<Lists>>, HomeError> {
+        let Access::Enrolled { home } = &self.config.access else { return Ok(None) };
+        let lists = match Clients::open(home) {
             Err(HomeError::Unmade { .. }) if self.passes.token.is_some() => {
-                Ok(Lists { clients: Clients::open_as_it_is(home)?, invites: Invites::open_as_it_is(home) })
+                Lists { clients: Clients::open_as_it_is(home)?, invites: Invites::open_as_it_is(home) }
             }
-            clients => Ok(Lists { clients: clients?, invites: Invites::open(home)? }),
-        }
+            clients => Lists { clients: clients?, invites: Invites::open(home)? },
+        };
+        Ok(Some(Arc::new(lists)))
     }
 
     fn open_root(&self) -> Result<Root, Error> {
@@ -240,23 +241,45 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// The directory, the home or a socket cannot be used, or a thread cannot be started.
-    pub fn start(self) -> Result<Server, Error> {
+    pub fn start(mut self) -> Result<Server, Error> {
         self.http.iter().try_for_each(HttpOptions::check)?;
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let (http, socket) = (self.http.take(), self.socket.take());
+        let (notices, notice_stream) = Notices::channel();
+        let fault = Arc::<ThreadFailure>::default();
+        let workers = self.config.workers.unwrap_or_else(cores);
+        let pool = Arc::new(WorkerPool::start(workers, &fault).map_err(Error::Thread)?);
+        let (liveness, questions) = Liveness::new(pool.inquiry());
+        let shared = Arc::new(self.shared(&pool, liveness, fault, notices)?);
+        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
+        let throttle = shared.config.rate_limit.map(Throttle::of_known_peers);
+        let bind = socket.map_or(Bind::Address(shared.config.listen), Bind::Socket);
+        let thread =
+            run::start(bind, throttle, shared.clone(), pool.clone(), questions, bound).map_err(Error::Thread)?;
+        let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
+        let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
+        // Once the server is sure to run: another one may have its place.
+        let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
+        let sweeper = shared.config.keep_parts.filter(|_| shared.config.mode.writes()).map(sweep).transpose()?;
+        let (notices, invites, thread) = (Mutex::new(notice_stream), Mutex::default(), Some(thread));
+        let mut server = Server { shared, pool, local_addr, granted, notices, invites, sweeper, http: None, thread };
+        server.http = http.map(|http| Http::start(http, server.shared.clone())).transpose()?;
+        Ok(server)
+    }
+
+    /// All that the threads of the server share.
+    fn shared(
+        self,
+        pool: &WorkerPool,
+        liveness: Liveness,
+        fault: Arc<ThreadFailure>,
+        notices: Notices,
+    ) -> Result<ServerInner, Error> {
         let root = self.open_root()?;
-        let lists = match &self.config.access {
-            Access::Enrolled { home } => Some(Arc::new(self.lists(home)?)),
-            Access::Only(_) | Access::Anyone => None,
-        };
+        let lists = self.lists()?;
         let has_strangers = matches!(self.config.access, Access::Anyone);
         let paths = self.paths.filter(|_| !has_strangers && self.config.rate_limit.is_none());
-        let (notices, notice_stream) = Notices::channel();
         let sync = if self.config.sync { Durability::Synced } else { Durability::Unsynced };
-        let fault = Arc::<ThreadFailure>::default();
-        let pool = WorkerPool::start(self.config.workers.unwrap_or(cores), &fault).map_err(Error::Thread)?;
-        let pool = Arc::new(pool);
-        let (liveness, questions) = Liveness::new(pool.inquiry());
-        let shared = Arc::new(ServerInner {
+        Ok(ServerInner {
             tree: if self.config.hidden { root.clone() } else { root.hiding_dots() },
             root,
             started: Instant::now(),
@@ -267,7 +290,7 @@ impl ServerBuilder {
             gate: Gate::new(self.config.clients_max),
             passes: Mutex::new(Arc::new(self.passes)),
             identity: watch::channel(self.identity).0,
-            disk: Disk::new(disk_threads(cores)).map_err(Error::Thread)?,
+            disk: Disk::new(Disk::threads_for(cores())).map_err(Error::Thread)?,
             admissions: Disk::named("qft-admit", ADMISSION_THREADS).map_err(Error::Thread)?,
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
@@ -283,20 +306,11 @@ impl ServerBuilder {
             left: Notify::new(),
             reload: Notify::new(),
             config: self.config,
-        });
-        let (bound, is_bound) = std::sync::mpsc::sync_channel(1);
-        let throttle = shared.config.rate_limit.map(Throttle::of_known_peers);
-        let bind = self.socket.map_or(Bind::Address(shared.config.listen), Bind::Socket);
-        let thread =
-            run::start(bind, throttle, shared.clone(), pool.clone(), questions, bound).map_err(Error::Thread)?;
-        let unanswered = |_| Error::Session(SessionError::Internal(NETWORK_THREAD));
-        let (local_addr, granted) = is_bound.recv().map_err(unanswered)??;
-        // Once the server is sure to run: another one may have its place.
-        let sweep = |keep| Sweeper::start(shared.clone(), keep).map_err(Error::Thread);
-        let sweeper = shared.config.keep_parts.filter(|_| shared.config.mode.writes()).map(sweep).transpose()?;
-        let (notices, invites, thread) = (Mutex::new(notice_stream), Mutex::default(), Some(thread));
-        let mut server = Server { shared, pool, local_addr, granted, notices, invites, sweeper, http: None, thread };
-        server.http = self.http.map(|http| Http::start(http, server.shared.clone())).transpose()?;
-        Ok(server)
+        })
     }
+}
+
+/// The cores of this machine, as far as this process may use them.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

@@ -55,16 +55,28 @@ pub(super) async fn serve(
             return debug!(%addr, "its place among the pending went to another");
         }
     };
-    let connection = match accepted {
-        Ok(connection) => connection,
-        Err(error) => return on_handshake_failed(&shared, addr, &error),
-    };
+    match accepted {
+        Ok(connection) => serve_accepted(connection, &listener, shared, &slot, pending, (path, window)).await,
+        Err(error) => on_handshake_failed(&shared, addr, &error),
+    }
+}
+
+/// The same from the end of the handshake on. The client may send so much before it is let in.
+async fn serve_accepted(
+    connection: Connection,
+    listener: &Listener,
+    shared: Arc<ServerInner>,
+    slot: &WorkerSlot,
+    mut pending: PendingConnection,
+    (path, window): (Arc<ClientPath>, u32),
+) {
+    let addr = canonical(connection.remote_address());
     let _closed_at_the_end = ClosedOnDrop(connection.clone());
     let Some(peer) = transport::peer_fingerprint(&connection) else {
         return refuse(&shared, addr, None, RefusalReason::Handshake, "no client key".to_owned());
     };
     let greeted = tokio::select! {
-        greeted = timeout(ATTENTION_DEADLINE, AdmittedClient::greet(&connection, &listener, &shared, peer)) => greeted,
+        greeted = timeout(ATTENTION_DEADLINE, AdmittedClient::greet(&connection, listener, &shared, peer)) => greeted,
         () = pending.displaced() => Ok(Err(CloseCode::Busy.into())),
         () = unread::is_too_much(&connection, window) => {
             shared.meter.limits.count(Limit::Unread);
@@ -83,7 +95,7 @@ pub(super) async fn serve(
         };
     client.known = listener.let_in(connection.remote_address());
     client.welcome();
-    let parting = serve_admitted((client, reader), &shared, addr, peer, &slot, path.clone(), place).await;
+    let parting = serve_admitted((client, reader), &shared, addr, peer, slot, path.clone(), place).await;
     shared.paths.keep(&path, &connection);
     if shared.config.once.is_some_and(|once| once.is_over_with(parting)) {
         shared.left.notify_one();

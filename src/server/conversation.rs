@@ -17,7 +17,7 @@ use tracing::debug;
 
 use self::queries::Queries;
 use self::served_place::ServedPlace;
-use super::find::{GetSelection, NamesSender, problem};
+use super::find::{GetSelection, NamesSender};
 use super::greeting::AdmittedClient;
 use super::live_connection::LiveConnection;
 use super::meter::{ConnectionEnd, Limit, LinkMark};
@@ -26,7 +26,7 @@ use super::totals::ConnectionTotals;
 use super::{Peer, ServerInner};
 use crate::protocol::close::CloseCode;
 use crate::protocol::features;
-use crate::protocol::message::{ClientMessage, Location, Message, Probe, ProbeKind, ServerMessage};
+use crate::protocol::message::{ClientMessage, Location, Message, ServerMessage};
 use crate::session::budget::HELD_FOR_MAX;
 use crate::session::control::ControlReader;
 use crate::session::conversation::{ConversationEnd, converse};
@@ -341,26 +341,5 @@ impl ServerEnd {
 
     fn hears_locations(&self) -> bool {
         self.client.features() & features::LOCATION != 0
-    }
-
-    fn on_probe(&mut self, roles: &mut Roles, asked: Probe) -> Result<(), SessionError> {
-        // Each of them would take the other's streams.
-        if !self.queries.may_probe()? || roles.is_receiving() || roles.sender().is_some() {
-            return Err(SessionError::Order("a probe while something else is running"));
-        }
-        // A client that may not send or get files may not measure that direction with empty content either.
-        if let Err(failure) = match asked.kind {
-            ProbeKind::Echo => Ok(()),
-            ProbeKind::Up => self.client.grant.may_send(),
-            ProbeKind::Down => self.client.grant.may_read(),
-        } {
-            self.client.control.send(problem(Vec::new(), failure));
-            return Ok(());
-        }
-        drop(self.window());
-        roles.let_go_of_streams();
-        let streams = self.take_streams();
-        self.queries.probe(&self.client, streams, asked);
-        Ok(())
     }
 }

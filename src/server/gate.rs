@@ -45,7 +45,6 @@ const FAILED_PAIRINGS_MAX: usize = 4096;
 /// How to answer an incoming connection.
 #[derive(Debug)]
 pub(super) enum GateDecision {
-    /// Do the handshake.
     Accept(PendingConnection),
     /// Let the address prove itself first.
     Retry,
@@ -53,7 +52,6 @@ pub(super) enum GateDecision {
     Refuse,
 }
 
-/// Keeps the counts.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) places: Arc<Places>,

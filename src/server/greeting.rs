@@ -13,11 +13,10 @@ use crate::keys::Fingerprint;
 use crate::protocol::features;
 use crate::protocol::message::{Message, Welcome};
 use crate::protocol::path::{WirePath, escape};
-use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::control::{Control, ControlReader};
-use crate::session::local::host_name;
 use crate::session::unread::Unread;
+use crate::session::{SessionError, host_name};
 use crate::transport::{self, Granted, Listener, ThrottledPeer};
 
 /// A client that was let in.
@@ -25,16 +24,15 @@ pub(super) struct AdmittedClient {
     pub(super) connection: Connection,
     pub(super) control: Control,
     pub(super) hasher: ChunkHasher,
-    /// The socket's buffers.
     pub(super) granted: Granted,
     pub(super) grant: Arc<Grant>,
     /// The client's share of the memory and files that all clients may make the server hold.
     pub(super) account: Account,
-    /// What it has sent and nobody has read.
+    /// The bytes that it has sent and nobody has read.
     pub(super) unread: Arc<Unread>,
     /// That its packets spend the rate limit, if there is one.
     pub(super) known: Option<ThrottledPeer>,
-    /// What it is told when it is in.
+    /// The greeting that it hears when it is in.
     pub(super) welcome: Welcome,
     /// Its first job goes on with one of an earlier connection.
     continues: bool,

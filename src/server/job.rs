@@ -19,9 +19,7 @@ use crate::session::sender::Sender;
 
 /// The role of this end in a job.
 pub(super) enum JobRole {
-    /// It takes files.
     Receiver(Receiver),
-    /// It gives files.
     Sender(Sender),
 }
 

@@ -79,7 +79,7 @@ impl LiveConnection {
         UdpTraffic::from(&self.connection.stats())
     }
 
-    /// What the congestion controller reports of the path that the client came by.
+    /// The figures of the congestion controller on the path that the client came by.
     pub(super) fn path_state(&self) -> Arc<PathState> {
         self.path.state()
     }

@@ -80,7 +80,6 @@ impl Meter {
 
 /// Something that is counted by its kind, of which there is a fixed list.
 pub(super) trait LabelValue: Copy + PartialEq {
-    /// Every kind.
     fn all() -> Vec<Self>;
 
     /// Letters and underscores.
@@ -182,7 +181,7 @@ pub(super) enum Limit {
     Clients,
     /// Pending connections at the same time.
     Pending,
-    /// What a stranger sends and nobody reads.
+    /// Bytes of a stranger that nobody reads.
     Unread,
     /// Those that wait for their handshake.
     Incoming,

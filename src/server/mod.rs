@@ -18,6 +18,25 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `builder`, `config` | what a server is made of, and what its threads look at while it runs |
+//! | `run`, `incoming` | the network thread; connections that wait for their handshake |
+//! | `pool` | the workers: a new connection runs on the one with the fewest |
+//! | `gate`, `places` | how many are pending and how many inside, and whose place goes to the next |
+//! | `source_prefix` | the part of an address that limits hold for |
+//! | `connection`, `greeting` | one client, from its handshake to its welcome, and until it has left |
+//! | `admission`, `passes`, `recheck` | who is let in; tokens and certificates; whoever is shut out later |
+//! | `grant` | what a client may do here |
+//! | `conversation` | what a client that is inside asks for |
+//! | `find`, `list`, `parts` | the files that a `Get` means; names for a `List`; unfinished files |
+//! | `live_connection`, `registry` | what others see of a connection, and all of them |
+//! | `job`, `moving`, `totals` | one job, its files that are moving, the sums of a connection |
+//! | `paths` | what is remembered of the paths to clients |
+//! | `status`, `meter`, `rate_window` | the server at one moment, and since its start |
+//! | `notice`, [`history`], [`http`], [`presence`] | what is told to the caller, to the history file, to a scraper or a browser, to other processes |
+//! | `handle`, `liveness`, `fault` | ending a server; whether it does its work; a thread that failed |
 
 mod admission;
 mod builder;
@@ -79,7 +98,7 @@ use self::passes::Passes;
 use self::paths::Paths;
 pub use self::places::CLIENTS_MAX;
 use self::pool::{Loads, WorkerPool};
-pub use self::presence::{AskError, Presence, Serving, ask, running};
+pub(crate) use self::presence::{AskError, Presence, Serving, ask, running};
 use self::registry::Registry;
 pub use self::status::ServerStatus;
 use crate::error::Error;
@@ -148,7 +167,6 @@ pub(crate) struct ServerInner {
     passes: Mutex<Arc<Passes>>,
     /// The identity that clients are shown.
     identity: watch::Sender<Identity>,
-    /// For content.
     disk: Disk,
     /// For whoever asks to be let in: nobody waits behind content.
     admissions: Disk,
@@ -242,7 +260,7 @@ impl Server {
         self.granted
     }
 
-    /// The server's key.
+    /// The key by which clients know this server.
     pub fn fingerprint(&self) -> Fingerprint {
         self.shared.identity.borrow().fingerprint()
     }

@@ -22,7 +22,7 @@ pub const NOTICE_BYTES_KEPT: usize = 4 << 20;
 pub struct Peer {
     /// Where it was when it was let in.
     pub addr: SocketAddr,
-    /// Its key.
+    /// The key by which it is known.
     pub fingerprint: Fingerprint,
     /// Its name in the list or in its certificate, else its name for itself; escaped for display.
     pub name: String,
@@ -36,18 +36,18 @@ pub enum Notice {
     Connected {
         /// The worker that serves it, from 0.
         worker: usize,
-        /// The client.
+        /// The client that this is told of.
         peer: Arc<Peer>,
         /// Whether an invite enrolled it now.
         enrolled: bool,
     },
     /// A client was not let in.
     Refused {
-        /// Where it is.
+        /// The address from which it came.
         addr: SocketAddr,
         /// Its key, if the handshake got that far.
         fingerprint: Option<Fingerprint>,
-        /// Why.
+        /// The reason, in words for the operator.
         why: String,
     },
     /// One file is through.
@@ -65,22 +65,22 @@ pub enum Notice {
         /// Whether the client sent it; else it got it.
         from_peer: bool,
     },
-    /// One file failed.
+    /// One file of a client failed; its other files go on.
     Failed {
         /// The client that the file belongs to.
         peer: Arc<Peer>,
         /// Where it is or should be below the served directory, as far as that is known; escaped for display.
         path: String,
-        /// The cause.
+        /// The cause, in words for the operator.
         why: String,
     },
     /// A client's connection is over.
     Disconnected {
         /// The worker that served it.
         worker: usize,
-        /// The client.
+        /// The client that this is told of.
         peer: Arc<Peer>,
-        /// How it ended.
+        /// How the connection ended, in words for the operator.
         why: String,
         /// Since it was let in.
         elapsed: Duration,
@@ -104,7 +104,7 @@ pub enum Notice {
     },
     /// Notices came faster than they were taken, and some are lost.
     Missed {
-        /// How many.
+        /// How many notices are lost.
         count: u64,
     },
 }

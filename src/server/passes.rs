@@ -23,7 +23,6 @@ pub(super) struct Passes {
     pub(super) token: Option<Token>,
     /// Clients that have a certificate from it may come in.
     pub(super) authority: Option<Authority>,
-    /// Counts the replacements.
     generation: u64,
 }
 

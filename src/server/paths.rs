@@ -144,7 +144,7 @@ impl ClientPath {
         self.controller.clone()
     }
 
-    /// What the controller of the first path reports.
+    /// The figures of the controller of the first path.
     pub(super) fn state(&self) -> Arc<PathState> {
         self.controller.config.state.clone()
     }

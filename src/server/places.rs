@@ -51,7 +51,6 @@ struct TakenPlace {
     /// The packets that have come from it, and since when none has.
     received: u64,
     heard: Instant,
-    /// Ends its connection.
     put_out: Box<dyn Fn() + Send>,
 }
 

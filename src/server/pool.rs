@@ -32,7 +32,6 @@ struct Worker {
 
 /// An order to a worker.
 enum Order {
-    /// Serve a connection.
     Serve(Task, WorkerSlot),
     /// Show that it gets round to it.
     Answer(Heartbeat),

@@ -28,7 +28,6 @@ pub(super) struct Registry {
     gone: Mutex<UdpTraffic>,
 }
 
-/// One live connection.
 #[derive(Debug, Clone)]
 struct Registered {
     live: Arc<LiveConnection>,
@@ -155,7 +154,6 @@ mod tests {
     use crate::protocol::message::{Hello, Message};
     use crate::protocol::{codec, features};
     use crate::server::{Access, Server};
-    use crate::session::local::disk_threads;
     use crate::transport::Tuning;
 
     /// Far above what a loaded machine needs, so that only a hang reaches it.
@@ -197,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn while_every_disk_thread_is_busy_clients_are_let_in_and_shut_out() {
         let (_place, server, clients, dialled, key) = visited().await;
-        let threads = disk_threads(std::thread::available_parallelism().unwrap()).get();
+        let threads = crate::storage::Disk::threads_for(std::thread::available_parallelism().unwrap()).get();
         let held: Vec<_> = (0..2 * threads)
             .map(|_| {
                 let (release, released) = std::sync::mpsc::channel::<()>();

@@ -204,7 +204,6 @@ async fn end(listener: &Listener, shared: &ServerInner, pool: &WorkerPool, mut q
     close(listener, code).await;
 }
 
-/// Ends every connection.
 async fn close(listener: &Listener, code: CloseCode) {
     listener.close(code, "");
     let _ = timeout(FAREWELL, listener.wait_idle()).await;

@@ -21,7 +21,7 @@ const CONNECTIONS_MAX: usize = 1024;
 pub struct ServerStatus {
     /// The version of the program.
     pub version: String,
-    /// Since its start.
+    /// Milliseconds since the server was started.
     pub uptime_ms: u64,
     /// It takes no more clients and is about to end.
     pub is_ending: bool,
@@ -68,12 +68,12 @@ pub struct Rules {
     pub rate_limit: Option<u64>,
 }
 
-/// One client's connection.
+/// The connection of one client, and its jobs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionStatus {
     /// Its name, escaped for display.
     pub peer: String,
-    /// Its key.
+    /// The client's key, as a fingerprint.
     pub fingerprint: String,
     /// Where it is now.
     pub address: SocketAddr,
@@ -125,13 +125,13 @@ pub enum Direction {
 pub struct JobStatus {
     /// Which way its files go.
     pub direction: Direction,
-    /// Since it began.
+    /// Milliseconds since the job began.
     pub elapsed_ms: u64,
     /// Files that are done, skipped or failed.
     pub files_settled: u64,
     /// Files found so far.
     pub files_found: u64,
-    /// Files that failed.
+    /// Files that failed so far, at either end.
     pub files_failed: u64,
     /// Whether those that were found are all.
     pub scan_ended: bool,

@@ -64,7 +64,6 @@ struct BudgetInner {
     bytes: usize,
     memory: SharedPool,
     files: SharedPool,
-    /// Connections that receive.
     receivers: AtomicUsize,
 }
 

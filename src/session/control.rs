@@ -134,7 +134,6 @@ async fn write_all(mut stream: SendStream, mut messages: mpsc::UnboundedReceiver
     let _ = stream.finish();
 }
 
-/// The incoming half.
 #[derive(Debug)]
 pub(crate) struct ControlReader {
     stream: RecvStream,

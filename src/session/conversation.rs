@@ -14,8 +14,8 @@ use super::roles::Roles;
 use crate::protocol::message::{ClientMessage, EitherMessage, Location, Message, ServerMessage, Spoken};
 use crate::storage::{DiskQueue, Lost};
 
-/// Something that the peer is heard to say.
-pub(crate) enum Heard {
+/// Something that the peer says.
+pub(crate) enum PeerWord {
     /// It has let this end in; both ends use these features.
     Welcome(u64),
     /// Anything after the greeting.
@@ -27,13 +27,13 @@ pub(crate) enum Heard {
 /// The words of a peer, in their order.
 pub(crate) trait PeerWords {
     /// The next of them. Safe to cancel.
-    async fn hear(&mut self) -> Result<Heard, SessionError>;
+    async fn hear(&mut self) -> Result<PeerWord, SessionError>;
 }
 
 /// A client is welcomed by whoever has read its greeting, so a server hears messages alone.
 impl PeerWords for ControlReader {
-    async fn hear(&mut self) -> Result<Heard, SessionError> {
-        Ok(self.next().await?.map_or(Heard::End, Heard::Message))
+    async fn hear(&mut self) -> Result<PeerWord, SessionError> {
+        Ok(self.next().await?.map_or(PeerWord::End, PeerWord::Message))
     }
 }
 
@@ -110,11 +110,15 @@ pub(crate) async fn converse<E: ConversationEnd>(
     }
 }
 
-fn on_heard<E: ConversationEnd>(heard: Heard, roles: &mut Roles, end: &mut E) -> Result<ControlFlow<()>, SessionError> {
+fn on_heard<E: ConversationEnd>(
+    heard: PeerWord,
+    roles: &mut Roles,
+    end: &mut E,
+) -> Result<ControlFlow<()>, SessionError> {
     match heard {
-        Heard::Welcome(features) => end.on_welcome(roles, features),
-        Heard::Message(message) => route(message, roles, end)?,
-        Heard::End => return Ok(ControlFlow::Break(())),
+        PeerWord::Welcome(features) => end.on_welcome(roles, features),
+        PeerWord::Message(message) => route(message, roles, end)?,
+        PeerWord::End => return Ok(ControlFlow::Break(())),
     }
     Ok(ControlFlow::Continue(()))
 }

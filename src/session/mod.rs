@@ -5,12 +5,12 @@
 //!   and server alike.
 //! * [`conversation`] — the one loop of both ends; [`roles`] — the roles that an end plays, and their tasks.
 //! * [`record`] — what a job has come to over all its connections.
-//! * [`local`] — what both ends take from this machine; [`walk`], a walk on a thread of its own.
+//! * [`walk`] — a walk on a thread of its own.
 //! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read;
 //!   [`streams`] — on how many streams; [`peer_streams`] — those that it opens; [`unread`] — what has come and is not
 //!   read.
 //! * [`location`] — where the files go, for a sender on the same machine.
-//! * [`probe`] — bytes without a meaning, to measure the path.
+//! * [`probe`] — bytes without a meaning, to measure the path; [`processor`] — how busy this machine is meanwhile.
 //! * [`budget`] — what all connections of a server, or the one of a client, may hold together; [`memory`] — buffers, reused and bounded.
 //! * [`watch`] — a path that carries nothing, a peer that is there and says nothing; `silence` — the rules of both;
 //!   `pause` — a machine that was asleep.
@@ -23,7 +23,6 @@ pub(crate) mod budget;
 pub(crate) mod control;
 pub(crate) mod conversation;
 pub(crate) mod link;
-pub(crate) mod local;
 pub(crate) mod location;
 pub(crate) mod memory;
 mod pause;
@@ -62,11 +61,15 @@ use crate::transfer::job::JobError;
 /// of a stream that it opened.
 pub(crate) const ATTENTION_DEADLINE: Duration = Duration::from_secs(10);
 
+/// This machine's name, as either end introduces itself.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// The tools of either role of a job, on one connection.
 pub(crate) struct JobTools {
     pub(crate) connection: Connection,
     pub(crate) control: Control,
-    /// The connection's.
     pub(crate) disk: DiskQueue,
     pub(crate) hasher: ChunkHasher,
     pub(crate) buffers: Buffers,
@@ -118,7 +121,7 @@ pub enum SessionError {
     /// A newer connection of the same job takes the place of this one, over which nothing has come for long.
     #[error("nothing came over the connection any more; a new one takes its place")]
     Superseded,
-    /// The connection ended.
+    /// The connection ended, or was lost.
     #[error(transparent)]
     Connection(#[from] quinn::ConnectionError),
     /// The peer makes this end hold more than there is room for beside all others.

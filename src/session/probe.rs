@@ -32,7 +32,7 @@ const PING_BYTES: usize = 8;
 pub struct Count {
     /// Since the first byte.
     pub at: Duration,
-    /// Bytes until then.
+    /// Bytes that had arrived by then.
     pub bytes: u64,
 }
 

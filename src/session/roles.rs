@@ -63,7 +63,7 @@ impl Roles {
         self.receiver.as_ref().is_some_and(|receiver| !receiver.is_finished())
     }
 
-    /// Whoever watches the job that runs.
+    /// The observer of the job that runs.
     pub(super) fn observer(&self) -> Option<&Observer> {
         self.sender.as_ref().map(Sender::observer).or_else(|| self.receiver.as_ref().map(Receiver::observer))
     }

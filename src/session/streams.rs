@@ -30,7 +30,7 @@ pub(super) struct StreamLimit {
     promise: Mutex<StreamsPromise>,
 }
 
-/// What the peer was promised.
+/// The number of streams that the peer was promised.
 struct StreamsPromise {
     /// Streams that it may have open at once.
     limit: usize,

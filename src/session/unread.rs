@@ -1,4 +1,4 @@
-//! What has come over a connection and is not read.
+//! The bytes that have come over a connection and are not read.
 //!
 //! QUIC keeps it as it came: each byte with the packets that it came in, and each piece with a place in a heap that stays as
 //! large as it once was, and perhaps with a note of a gap. The window bounds the bytes of the content alone. So while
@@ -96,27 +96,25 @@ fn size_probes(connection: &Connection) -> u64 {
     SIZE_PROBES * u64::from(transport::mtu_bound(connection.remote_address(), None))
 }
 
-/// What of a client that was let in is left unread now and then.
+/// The watch on a client that was let in, of which something is left unread now and then.
 #[derive(Debug)]
 pub(crate) struct Unread {
     connection: Connection,
-    /// What was read.
     read_bytes: AtomicI64,
     read_pieces: AtomicI64,
-    /// What is charged already for what the peer may send.
+    /// The room that is charged already for the bytes that the peer may send.
     window: AtomicUsize,
     state: Mutex<UnreadState>,
 }
 
-/// What is charged for it.
+/// The room that is charged for it.
 #[derive(Debug)]
 struct UnreadState {
-    /// Who leaves something unread now.
+    /// How many leave something unread now.
     holders: usize,
     /// What had come, less what had been read, when the first of them began, or whenever it has been least since: what was
     /// there before and is read meanwhile is nothing that came.
     since: Arrived,
-    /// Of packets.
     packets: Hold,
     /// Of notes. Whatever held one keeps its place until the connection ends.
     notes: Hold,

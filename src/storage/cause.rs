@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// What we refuse ourselves, without asking the operating system.
+/// The refusals of our own, for which the operating system is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// A device, FIFO or socket.
@@ -19,7 +19,7 @@ pub(crate) enum Refusal {
     /// Something of ours was replaced while we worked on it.
     #[error("its part file was removed or replaced by someone else")]
     PartReplaced,
-    /// What was written is not there.
+    /// The written content is not there.
     #[error("the disk has taken more than it has kept; is there room?")]
     NotKept,
     /// Others have all the names that a part can have.
@@ -51,9 +51,7 @@ impl From<Refusal> for io::Error {
 /// The thread that copies the old version of a file to its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopiedBy {
-    /// The next caller.
     Here,
-    /// Another thread, now.
     Elsewhere,
 }
 

@@ -31,13 +31,12 @@ pub use crate::transfer::commit::{Durability, Replace};
 /// Most commits in one group, so that the first of many is answered soon.
 const GROUP_MAX: usize = 1024;
 
-/// Sizes of groups.
 const GROUPS: Scale = Scale { bounds: &[1, 4, 16, 64, 256, GROUP_MAX as u64], unit: 1.0 };
 
 /// A complete and verified part, and what it is to become.
 #[derive(Debug)]
 pub struct Commit<P = Part> {
-    /// The content.
+    /// The content, in a file without a final name.
     pub part: P,
     /// Its final length in bytes.
     pub size: u64,
@@ -45,16 +44,16 @@ pub struct Commit<P = Part> {
     pub mtime: Mtime,
     /// Its permission bits; the lower nine are used.
     pub mode: u32,
-    /// What happens when the name is taken.
+    /// The rule for a name that is taken.
     pub replace: Replace,
 }
 
-/// What is in place.
+/// The file, directory or link that is in place.
 #[derive(Debug)]
 pub struct Committed {
-    /// Its final name.
+    /// Its final name below the root.
     pub path: WirePath,
-    /// What it has not got, although its content is whole: its time or its mode.
+    /// The time or mode that it has not got, although its content is whole.
     pub unset: Option<StorageError>,
 }
 
@@ -66,7 +65,7 @@ impl From<WirePath> for Committed {
 
 /// Told once, on the committer's thread, what became of a commit: the final name or the failure. After a
 /// failure the part is still there.
-pub type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
+pub(crate) type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
 
 /// Hands commits to the thread that does them. Each connection has its own ([`Committer::for_client`]); they take turns,
 /// so that nobody's one file waits for thousands of somebody else's.
@@ -173,7 +172,7 @@ impl Committer {
         self.0.handle.shared.lock().jobs.len()
     }
 
-    /// What the groups were like.
+    /// The sizes of the groups and the times that they took.
     pub(crate) fn times(&self) -> &CommitTimes {
         &self.0.handle.shared.times
     }

@@ -110,7 +110,7 @@ impl Dir {
         self.stat(name).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Symlink)
     }
 
-    /// What this directory itself is.
+    /// The facts of this directory itself.
     pub(crate) fn own_meta(&self) -> io::Result<Meta> {
         Meta::new(&rustix::fs::fstat(self)?, || Err(Errno::INVAL.into()))
     }
@@ -152,7 +152,7 @@ impl Dir {
         Ok(File::from(fd))
     }
 
-    /// What a name is; a link is not followed.
+    /// The facts of a name; a link is not followed.
     pub(crate) fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
         rustix::fs::statat(self, plain_component(name)?, AtFlags::SYMLINK_NOFOLLOW)
     }

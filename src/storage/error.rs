@@ -1,4 +1,4 @@
-//! What can go wrong with a disk, and what the peer is told of it.
+//! The errors of a disk, and the words that a peer is told of them.
 
 use std::fmt;
 use std::io;
@@ -23,34 +23,34 @@ pub(crate) const FILES_WAITS_MAX: u32 = 150;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {op} {}: {}", escape_path(path), self.words())]
 pub struct StorageError {
-    /// What was tried.
+    /// The operation that the system refused.
     pub op: Op,
     /// On what: relative to its root where there is one.
     pub path: PathBuf,
-    /// What the operating system said.
+    /// The answer of the operating system.
     pub cause: io::Error,
 }
 
-/// What was tried when an operation failed.
+/// The operations that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Opening something to read it.
     Open,
     /// Reading size, time or kind.
     Stat,
-    /// Reading content.
+    /// Reading the content of a file.
     Read,
-    /// Reading a directory.
+    /// Reading the names in a directory.
     List,
     /// Creating a file, or opening it to write.
     Create,
     /// Taking the lock of a part file.
     Lock,
-    /// Writing content.
+    /// Writing the content of a file.
     Write,
     /// Making sure that there is room.
     Reserve,
-    /// Making a directory.
+    /// Making a new directory.
     MakeDir,
     /// Making a symbolic link.
     MakeLink,
@@ -60,7 +60,7 @@ pub enum Op {
     Sync,
     /// Giving a file its final name.
     Rename,
-    /// Removing a name.
+    /// Removing a name, or a directory.
     Remove,
 }
 

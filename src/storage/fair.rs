@@ -23,7 +23,7 @@ pub(super) struct FairQueue<T> {
     busy: HashMap<Party, u64>,
     /// Clients with work, the next one first.
     waiting: BTreeSet<(u64, ClientId)>,
-    /// What the work of the client that was served last had cost before.
+    /// The cost so far of the client that was served last.
     now: u64,
     len: usize,
 }

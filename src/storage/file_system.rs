@@ -1,4 +1,4 @@
-//! What is known of a file system by its kind.
+//! The properties of a file system that its kind tells.
 
 use std::os::fd::AsFd;
 
@@ -16,7 +16,7 @@ const TMPFS: u32 = 0x0102_1994;
 /// `FS_CASEFOLD_FL` of `ioctl_iflags(2)`: names in this directory are compared without case.
 const CASE_FOLDING: u32 = 0x4000_0000;
 
-/// What a file system may mind about a name that none of the kinds above minds.
+/// The objection of a file system to a name to which none of the kinds above objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NameObjection {
     /// It begins with a dot: servers of network file systems can be told to veto those.

@@ -11,7 +11,7 @@ use crate::protocol::path::WirePath;
 #[error("bad filter: {0}")]
 pub struct FilterError(String);
 
-/// What a line takes beside its text.
+/// The memory that a line takes beside its text.
 const LINE_BYTES: usize = 1024;
 /// How many times its text a line takes that is compared as it is.
 const PLAIN_TIMES: usize = 80;
@@ -26,7 +26,7 @@ const WILD_TIMES: usize = 512;
 pub struct Filters(Gitignore);
 
 impl Filters {
-    /// Leaves nothing out.
+    /// Filters that leave nothing out.
     pub fn none() -> Self {
         Self(Gitignore::empty())
     }

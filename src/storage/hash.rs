@@ -14,7 +14,7 @@ const _: () = assert!(CHUNKS_A_TURN <= HAVE_DIGESTS_MAX as u64);
 /// Chunks read and hashed in one call: 32 leaves fill the widest SIMD schedule.
 const CHUNKS_AT_ONCE: u64 = 2;
 
-/// What buffers are aligned to.
+/// The alignment of buffers.
 const PAGE_BYTES: usize = 4096;
 
 /// The digests of one turn: chunks from `first` on, of those before `end`, the byte at which the prefix ends.

@@ -1,6 +1,6 @@
 //! Names with a leading dot at the top of a root, for roots that hide them: `.ssh` in a home directory.
 
-/// What a root does with names at its top that begin with a dot.
+/// The rule of a root for names at its top that begin with a dot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dots {
     /// They are names like any others.
@@ -23,8 +23,10 @@ mod tests {
 
     use crate::protocol::message::Status;
     use crate::protocol::path::WirePath;
+    use crate::storage::dir::Resolver;
+    use crate::storage::part::Part;
     use crate::storage::testing::{TestRoot, wire};
-    use crate::storage::{Filters, Fresh, Links, Owner, Part, Replace, Resolver, Root, Tree, WalkEntry, walk};
+    use crate::storage::{Filters, Fresh, Links, Owner, Replace, Root, Tree, WalkEntry, walk};
 
     const HIDDEN: [&str; 5] = [".ssh/keys", "up/.ssh/keys", "door/keys", "d/deep/keys", ".profile"];
 

@@ -10,7 +10,7 @@ use super::root::Tree;
 
 /// A directory, and the list of names below it that is read now.
 #[derive(Debug)]
-pub struct NameList {
+pub(crate) struct NameList {
     root: Tree,
     /// Where in the root the names are; `None` is the top.
     base: Option<WirePath>,
@@ -22,13 +22,13 @@ pub struct NameList {
 impl NameList {
     /// Names are looked for below `base` in `root`. Those that the filters leave out stand for nothing, and so does what
     /// is in a directory that they leave out.
-    pub fn new(root: Tree, base: Option<WirePath>, filters: Filters) -> Self {
+    pub(crate) fn new(root: Tree, base: Option<WirePath>, filters: Filters) -> Self {
         Self { root, base, filters, last: None }
     }
 
     /// What is to be walked for one name: the directories on the way to it, each alone, and what it names. A name that is
     /// no place in the tree stands for the failure of that.
-    pub fn expand(&mut self, name: &ListedName) -> Vec<Expanded> {
+    pub(crate) fn expand(&mut self, name: &ListedName) -> Vec<Expanded> {
         let mut found = Vec::new();
         for parent in parents(&name.path) {
             if self.filters.leaves_out(&parent, true) {

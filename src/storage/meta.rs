@@ -1,4 +1,4 @@
-//! What a directory says of a name.
+//! The facts that a directory holds of a name.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,14 +20,13 @@ const COARSEST_NANOS: u128 = 2_000_000_000;
 /// The unit of `st_blocks`, whatever the block size of the file system.
 const STAT_BLOCK_BYTES: u64 = 512;
 
-/// What is known of a file, directory or link without reading it.
+/// The facts of a file, directory or link that are known without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
-    /// What it is; a link with its target.
+    /// Its kind; a link with its target.
     pub kind: Kind,
     /// Bytes; 0 for anything but a file.
     pub size: u64,
-    /// Last modification.
     pub mtime: Mtime,
     /// The lower twelve bits of the mode.
     pub mode: u32,
@@ -40,7 +39,6 @@ pub struct Meta {
 /// Two equal identities on one machine are the same object, not changed in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
-    /// The file system.
     pub dev: u64,
     /// The object on it.
     pub ino: u64,
@@ -185,16 +183,15 @@ pub(crate) fn nanos_since_1970(time: Mtime) -> i128 {
     i128::from(time.secs) * NANOS_A_SECOND + i128::from(time.nanos)
 }
 
-/// What a directory gets when all is in it.
+/// The time and mode that a directory gets when all is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DirMeta {
     /// Its time of modification.
     pub(crate) mtime: Mtime,
-    /// Its permission bits.
     pub(crate) mode: DirMode,
 }
 
-/// What becomes of a directory's permission bits.
+/// The rule for a directory's permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirMode {
     /// They stay as they are.

@@ -16,7 +16,7 @@ pub(crate) const OWNER_BITS: u32 = 0o700;
 /// nobody but the owner is to write. A job that is interrupted leaves it so, and a later one that changes no directory
 /// otherwise knows by it that this one is to be shut.
 const OPENED_BIT: u32 = 0o1000;
-/// What a directory's owner needs to find what is in it.
+/// The bits that a directory's owner needs to find its content.
 const SEARCH_BITS: u32 = 0o500;
 
 /// Permission bits of something new.
@@ -53,7 +53,7 @@ pub(crate) fn of_shut_again(source: u32, there: u32) -> u32 {
     there & !(OWNER_BITS | OPENED_BIT) | source & OWNER_BITS
 }
 
-/// What a directory may be made with.
+/// The bits that a directory may be made with.
 pub(crate) fn of_made_directory(mode: u32) -> u32 {
     mode & (PERMISSION_BITS | OPENED_BIT)
 }

@@ -22,26 +22,26 @@ const PIECE_BYTES_MIN: usize = 4 << 10;
 /// The least that is asked for beyond that at a time.
 const STEP_BYTES_MIN: usize = 16 << 10;
 
-/// What was taken; given back when dropped.
+/// The memory that was taken; it is given back when this is dropped.
 type Taken = Box<dyn Any + Send>;
 
 /// Memory for the names of directories. Whoever may make files decides how many there are, and how long they are.
 #[derive(Clone, Default)]
-pub struct NameRoom(Option<Arc<dyn Fn(usize) -> Option<Taken> + Send + Sync>>);
+pub(crate) struct NameRoom(Option<Arc<dyn Fn(usize) -> Option<Taken> + Send + Sync>>);
 
 impl NameRoom {
     /// As much as is needed: for whoever reads directories of their own.
-    pub fn unbounded() -> Self {
+    pub(crate) fn unbounded() -> Self {
         Self::default()
     }
 
     /// `take` takes so many bytes, if they are there, until what it returns is dropped.
-    pub fn new<T: Send + 'static>(take: impl Fn(usize) -> Option<T> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new<T: Send + 'static>(take: impl Fn(usize) -> Option<T> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(move |bytes| take(bytes).map(|taken| Box::new(taken) as Taken))))
     }
 
     /// So many bytes, for whoever walks for nobody.
-    pub fn at_most(bytes: usize) -> Self {
+    pub(crate) fn at_most(bytes: usize) -> Self {
         let left = Arc::new(Mutex::new(bytes));
         Self::new(move |bytes| {
             let mut now = left.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,10 +25,10 @@ use super::part_name::{Owner, without_dot};
 use super::root::Destination;
 use super::system;
 
-pub use content::Adoption;
+pub(crate) use content::Adoption;
 use lock::{HeldName, is_locked, lock};
 use open::{PartOpening, length, named, open_either};
-pub use unfinished::{Fate, Looked, PartSearch, Removal, Unfinished};
+pub(crate) use unfinished::{Fate, PartSearch, Removal, Unfinished};
 
 /// How often a part is opened again when someone removes or replaces it at that moment.
 const OPEN_ATTEMPTS: usize = 16;
@@ -38,7 +38,7 @@ const PART_MODE: u32 = 0o600;
 /// Whether what an earlier transfer left is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fresh {
-    /// It is emptied.
+    /// It is emptied, and written anew.
     Yes,
     /// It is kept, to be continued.
     No,

@@ -1,4 +1,4 @@
-//! What part files are called.
+//! The names of part files.
 
 use sha2::{Digest, Sha256};
 
@@ -101,7 +101,7 @@ const RESERVED: &[u8] = b"reserved";
 /// The same for what a file is to replace.
 pub(super) const REPLACED: &[u8] = b"replaced";
 
-/// What the name of a part says.
+/// The facts that the name of a part tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PartName<'a> {
     /// The name of the file, or what a long one was cut to.
@@ -152,7 +152,7 @@ fn is_cut(inner: &[u8]) -> bool {
     inner[hash] == b'~' && inner[hash + 1..].iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// What stands before the number of a user of this machine.
+/// The mark before the number of a user of this machine.
 const USER_MARK: &[u8] = b"uid";
 
 /// Whether a name is one of ours. One that only ends like them is its user's, and cannot be sent.

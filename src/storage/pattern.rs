@@ -1,4 +1,4 @@
-//! What a peer's patterns mean in a tree.
+//! A peer's patterns, and the names in a tree that they stand for.
 
 mod component;
 mod glob;
@@ -21,11 +21,11 @@ use super::root::Tree;
 /// Characters that make a component a pattern.
 const SPECIAL: &[u8] = b"*?[{";
 
-/// What a pattern stands for; an error comes with the pattern that it is about.
-pub type Expanded = Result<WalkRequest, (Vec<u8>, Failure)>;
+/// A name that a pattern stands for; an error comes with the pattern that it is about.
+pub(crate) type Expanded = Result<WalkRequest, (Vec<u8>, Failure)>;
 
 /// A sink for the matches of patterns.
-pub trait Finds {
+pub(crate) trait Finds {
     /// Takes the next one, and may wait before it does. `Break` when nobody wants any more.
     fn take(&mut self, found: Expanded) -> ControlFlow<()>;
 
@@ -54,7 +54,7 @@ pub trait Finds {
 /// Otherwise `*`, `?`, `[…]` and `{…,…}` match within a component and never a leading dot, and a component
 /// `**` stands for any directories. A `/` at the end asks for the contents. What is found goes by its last
 /// component; nothing inside a directory that was found is found again.
-pub fn expand(root: &Tree, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
+pub(crate) fn expand(root: &Tree, patterns: &[Vec<u8>], finds: &mut dyn Finds) {
     let mut effort = Effort::for_one_request();
     for pattern in patterns {
         let failure = match expand_one(root, pattern, &mut effort, finds) {
@@ -119,7 +119,7 @@ fn stands_for_itself(pattern: &[u8]) -> bool {
 ///
 /// # Errors
 /// It is no path.
-pub fn directory(path: &[u8]) -> Result<Option<WirePath>, Failure> {
+pub(crate) fn directory(path: &[u8]) -> Result<Option<WirePath>, Failure> {
     match split_end(path) {
         (b"", _) => Ok(None),
         (path, _) => WirePath::parse(path).map(Some).map_err(|error| bad_name(&error)),
@@ -131,7 +131,7 @@ fn too_many() -> Failure {
     Failure::new(Status::Unsupported, detail)
 }
 
-/// What is asked of something found.
+/// The request for something that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum MatchPart {
     Itself,

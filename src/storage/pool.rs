@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-pub use self::queue::{DiskQueue, OpenQueue};
+pub(crate) use self::queue::{DiskQueue, OpenQueue};
 use self::queue::{LostWork, answering};
 use super::fair::{ClientId, FairQueue, Party};
 use super::system;
@@ -47,7 +47,7 @@ pub(crate) struct DiskTimes {
 /// take all threads before it is charged for the first.
 const EXPECTED_COST: u64 = 50_000;
 
-/// What becomes of work that is not done.
+/// The fate of work that is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("disk work was lost")]
 pub struct Lost;
@@ -57,7 +57,7 @@ pub struct Lost;
 /// Cheap to clone. When the last clone and the last queue are dropped, the threads finish what is queued and end. A queue
 /// has no bound of its own: whoever queues waits for answers and bounds itself.
 #[derive(Clone)]
-pub struct Disk {
+pub(crate) struct Disk {
     handle: Arc<DiskHandle>,
     /// Of whoever has no connection.
     own: ClientId,
@@ -122,11 +122,16 @@ enum Lane {
 }
 
 impl Disk {
+    /// Threads for files and digests on a machine with so many cores: two more, so that a slow disk does not idle the hashing.
+    pub(crate) fn threads_for(cores: NonZeroUsize) -> NonZeroUsize {
+        cores.saturating_add(2)
+    }
+
     /// Starts the threads.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn new(threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn new(threads: NonZeroUsize) -> io::Result<Self> {
         Self::named("qft-disk", threads)
     }
 
@@ -134,7 +139,7 @@ impl Disk {
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
+    pub(crate) fn named(name: &'static str, threads: NonZeroUsize) -> io::Result<Self> {
         let (work, long_work) = (FairQueue::new(), FairQueue::new());
         let state =
             Mutex::new(DiskState { work, idle: Idle::default(), long_work, has_long_thread: false, closed: false });
@@ -151,12 +156,12 @@ impl Disk {
     }
 
     /// A queue for one connection; it is closed when what is returned here is dropped.
-    pub fn open_queue(&self) -> OpenQueue {
+    pub(crate) fn open_queue(&self) -> OpenQueue {
         self.open(None)
     }
 
     /// The same for one of several connections of one `party`: together they get no more than one connection would.
-    pub fn open_queue_of(&self, party: u64) -> OpenQueue {
+    pub(crate) fn open_queue_of(&self, party: u64) -> OpenQueue {
         self.open(Some(Party(party)))
     }
 
@@ -180,7 +185,7 @@ impl Disk {
     ///
     /// # Errors
     /// [`Lost`] when `f` panicked.
-    pub fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    pub(crate) fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {

@@ -1,4 +1,4 @@
-//! What a command line asks to be sent.
+//! The files that a command line asks to be sent.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,7 +18,7 @@ const ROOTS_MAX: usize = 64;
 
 /// Something to walk: a file, or a directory with all in it.
 #[derive(Debug, Clone)]
-pub struct WalkRequest {
+pub(crate) struct WalkRequest {
     /// The tree that it lies in.
     pub root: Tree,
     /// Where in that tree; `None` is everything in it.
@@ -33,17 +33,17 @@ pub struct WalkRequest {
 
 /// A path that leads to nothing that could be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingPath {
+pub(crate) struct MissingPath {
     /// As it was given.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The reason, as a status and in words.
     pub failure: Failure,
 }
 
 /// Reads paths of a command line by rsync's rule: `dir` is the directory itself, `dir/` (and `.`, `..`) its
 /// contents. A link that is named is followed, here and now: whatever is put in its place, or in that of a directory,
 /// afterwards is not what was named. The answers are in the order of the paths.
-pub fn local_requests(paths: &[PathBuf]) -> Vec<Result<WalkRequest, MissingPath>> {
+pub(crate) fn local_requests(paths: &[PathBuf]) -> Vec<Result<WalkRequest, MissingPath>> {
     let mut trees = Trees::default();
     let missing = |path: &PathBuf, failure| MissingPath { path: path.clone(), failure };
     paths.iter().map(|path| trees.request(path).map_err(|failure| missing(path, failure))).collect()
@@ -63,7 +63,7 @@ impl Trees {
         self.place(&place, name)
     }
 
-    /// What lies at `place`, a path without links, under another name.
+    /// The file at `place`, a path without links, under another name.
     pub(super) fn place(&mut self, place: &Path, name: WirePath) -> Result<WalkRequest, Failure> {
         let (Some(parent), Some(last)) = (place.parent(), place.file_name()) else {
             // A link to `/`: its contents, below the link's name.

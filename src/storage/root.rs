@@ -28,7 +28,7 @@ use rustix::io::Errno;
 
 pub use self::destination::Destination;
 pub(crate) use self::link::link_stays_inside;
-pub use self::tree::Tree;
+pub(crate) use self::tree::Tree;
 use super::dir::{Dir, Resolver};
 use super::error::{Op, StorageError, failed};
 use super::hidden::{self, Dots};
@@ -197,7 +197,7 @@ impl Root {
 /// the log.
 ///
 /// A process that confines itself calls this before: later it may not open what lies above.
-pub fn sync_names_above(dir: &Path) {
+pub(crate) fn sync_names_above(dir: &Path) {
     if BreakableRule::SkipDurably.is_broken() {
         return;
     }

@@ -18,7 +18,7 @@ use super::dir::Dir;
 use super::error::{Op, StorageError, failed};
 use super::file_system::FileSystem;
 use super::meta::{Meta, kept_mode, nanos_since_1970};
-pub use holes::DataMap;
+pub(crate) use holes::DataMap;
 
 /// Within this time of a change another one may get the same time stamp: two ticks of the slowest clock that Linux
 /// stamps files with (`CONFIG_HZ=100`).
@@ -38,7 +38,7 @@ pub struct Source {
     file_system: OnceLock<FileSystem>,
 }
 
-/// What the file system says of a file since it was opened.
+/// The change of a file since it was opened, as the file system tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     /// Size, time of modification and attributes are the same, and so is the content.
@@ -50,7 +50,7 @@ pub enum Since {
 }
 
 impl Since {
-    /// What has become of a file that was `then` and is `now`.
+    /// The change of a file that was `then` and is `now`.
     pub(crate) fn between(then: &Meta, now: &Meta) -> Self {
         match now.size == then.size && now.mtime == then.mtime && now.identity == then.identity {
             true => Self::Same,
@@ -94,7 +94,7 @@ impl Source {
         }
     }
 
-    /// What the file was when it was opened.
+    /// The file's facts when it was opened.
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
@@ -134,7 +134,7 @@ impl Source {
         settles_in(self.meta.identity.ctime, self.opened)
     }
 
-    /// What has become of the file since it was opened.
+    /// The change of the file since it was opened.
     ///
     /// # Errors
     /// When that cannot be told.

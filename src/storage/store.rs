@@ -41,7 +41,7 @@ pub(crate) trait Files: Clone + Send + Sync + 'static {
     /// A regular file that is open.
     type Source: ReadFile;
 
-    /// What a name is; `None` when nothing is there. A link is not followed.
+    /// The facts of a name; `None` when nothing is there. A link is not followed.
     ///
     /// # Errors
     /// When it cannot be told, or it is nothing that could be sent.
@@ -59,10 +59,10 @@ pub(crate) trait Files: Clone + Send + Sync + 'static {
 
 /// A file that is open to be read, by any number of threads.
 pub(crate) trait ReadFile: Send + Sync + 'static {
-    /// What is read: bytes on a disk.
+    /// The content that is read: bytes on a disk.
     type Content: ?Sized;
 
-    /// What it was when it was opened.
+    /// Its facts when it was opened.
     fn meta(&self) -> &Meta;
 
     /// Reads at `offset` until `content` is full or the file ends, and returns how many bytes that was.
@@ -105,7 +105,7 @@ pub(crate) trait ReadFile: Send + Sync + 'static {
     /// How long until the next change of it is certain to be seen; `None` when it is.
     fn settles_in(&self) -> Option<Duration>;
 
-    /// What has become of it since it was opened.
+    /// Its change since it was opened.
     ///
     /// # Errors
     /// When that cannot be told.
@@ -138,7 +138,7 @@ pub(crate) trait ReadFile: Send + Sync + 'static {
     fn up_to(self, size: u64) -> Self;
 }
 
-/// What can be read, or written, of the files of a store.
+/// The content of the files of a store, in a form that can be read and written.
 pub(crate) type Content<F> = <<F as Files>::Source as ReadFile>::Content;
 
 /// Files whose content is bytes.
@@ -150,7 +150,7 @@ impl<F: Files<Source: ReadFile<Content = [u8]>>> ByteFiles for F {}
 pub(crate) trait Store: Files {
     /// A file that is being written.
     type Part: PartFile<Content = Content<Self>>;
-    /// What a part has still to take over from an older version of its file.
+    /// The rest that a part has to take over from an older version of its file.
     type Adoption: Send;
     /// The committer of this store.
     type Committer: Commits<Self>;
@@ -283,7 +283,7 @@ pub(crate) trait Store: Files {
 /// A file that is being written, by any number of threads, each its own range. It is locked until it is dropped; it stays
 /// then, to be continued, unless it never held anything.
 pub(crate) trait PartFile: Send + Sync + 'static {
-    /// What is written: bytes on a disk.
+    /// The content that is written: bytes on a disk.
     type Content: ?Sized;
 
     /// End of everything written so far, in bytes.

@@ -1,4 +1,4 @@
-//! What only this operating system offers. All Linux-specific calls of the room are here.
+//! Calls that only this operating system offers. All Linux-specific ones of the room are here.
 
 use std::fs::File;
 use std::num::NonZeroU64;

@@ -10,7 +10,8 @@ use std::path::Path;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::{Destination, Resolver, Root, Tree};
+use super::dir::Resolver;
+use super::{Destination, Root, Tree};
 
 pub(crate) use faults::{fail_sync, heal, panic_at};
 

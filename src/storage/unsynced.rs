@@ -30,7 +30,7 @@ pub(crate) struct Change {
     under_way: usize,
 }
 
-/// What the new names in a directory stand for. The greater is what counts where there are both.
+/// The meaning of the new names in a directory. The greater counts where there are both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NewNames {
     /// Files: none but they depend on the directory.

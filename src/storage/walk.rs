@@ -19,7 +19,7 @@ use crate::protocol::path::{WirePath, escape};
 use self::excluded::Excluded;
 use self::frame::{DirListing, Frame};
 use self::left_out::destination_left_out;
-pub use self::left_out::{LeftOut, Recognise};
+pub(crate) use self::left_out::{LeftOut, Recognise};
 use self::special::{kind_of, special, special_kind, special_left_out};
 use super::cause::Refusal;
 use super::dir::Dir;
@@ -31,7 +31,7 @@ use super::request::{Trees, WalkRequest, bad_name};
 use super::root::{Tree, link_stays_inside};
 use super::source::unknown_size;
 
-/// What becomes of symbolic links inside a tree.
+/// The rule for symbolic links inside a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// They are left out, with a note.
@@ -46,7 +46,7 @@ pub enum Links {
 
 /// Something that a walk came across.
 #[derive(Debug)]
-pub enum WalkEntry<F = Tree> {
+pub(crate) enum WalkEntry<F = Tree> {
     /// A file, a directory or a link.
     File {
         /// The tree that it lies in.
@@ -55,14 +55,12 @@ pub enum WalkEntry<F = Tree> {
         at: WirePath,
         /// Its name on the wire.
         name: WirePath,
-        /// What it is.
         meta: Meta,
     },
     /// Something that cannot be sent. The walk goes on.
     Problem {
         /// Its name on the wire, as far as it has one: untrusted bytes.
         name: Vec<u8>,
-        /// What is wrong.
         failure: Failure,
     },
     /// Something that was left out on purpose and that the user may want to know; safe to print.
@@ -72,7 +70,7 @@ pub enum WalkEntry<F = Tree> {
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files are left out; of a
 /// walk that is to be read a note says how many. Memory is that of the names of the directories on the way down; see
 /// [`Walk::in_room`].
-pub fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk {
+pub(crate) fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk {
     Walk {
         requests: requests.into(),
         filters: Excluded::by(filters),
@@ -90,14 +88,14 @@ pub fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -> Walk 
 
 /// The iterator of [`walk`].
 #[derive(Debug)]
-pub struct Walk {
+pub(crate) struct Walk {
     requests: VecDeque<WalkRequest>,
     filters: Excluded,
     links: Links,
     frames: Vec<Frame>,
     /// Directories below the top of a tree are listed, not entered.
     shallow: bool,
-    /// What is found will be read.
+    /// The files that are found will be read.
     reads: bool,
     /// Directories of another file system are not entered.
     one_file_system: bool,
@@ -127,13 +125,13 @@ impl Iterator for Walk {
 
 impl Walk {
     /// One more request, walked after those before it.
-    pub fn add(&mut self, request: WalkRequest) {
+    pub(crate) fn add(&mut self, request: WalkRequest) {
         self.requests.push_back(request);
     }
 
     /// Goes on by one name, which may be one that is left out; `Break` at the end. For whoever has to look whether the
     /// walk is still wanted, which a walk that finds nothing would not ask.
-    pub fn step(&mut self) -> ControlFlow<(), Option<WalkEntry>> {
+    pub(crate) fn step(&mut self) -> ControlFlow<(), Option<WalkEntry>> {
         if !self.frames.is_empty() {
             return ControlFlow::Continue(self.advance());
         }
@@ -144,32 +142,32 @@ impl Walk {
     }
 
     /// At the end of everything: that the filters have left nothing, and which of them. Once.
-    pub fn conclusion(&mut self) -> Option<WalkEntry> {
+    pub(crate) fn conclusion(&mut self) -> Option<WalkEntry> {
         self.filters.conclusion()
     }
 
     /// The same walk, without going into the directories that it finds.
-    pub fn shallow(mut self) -> Self {
+    pub(crate) fn shallow(mut self) -> Self {
         self.shallow = true;
         self
     }
 
     /// The same walk with no more memory for names than there is in `room`: a directory that has more of them is read more
     /// than once.
-    pub fn in_room(mut self, room: NameRoom) -> Self {
+    pub(crate) fn in_room(mut self, room: NameRoom) -> Self {
         self.room = room;
         self
     }
 
     /// The same walk of files that will be read: a file that is called empty and is not becomes a problem.
-    pub fn to_be_read(mut self) -> Self {
+    pub(crate) fn of_files_to_read(mut self) -> Self {
         self.reads = true;
         self
     }
 
     /// The same walk, in which each request stays on the file system that it begins on: a directory on which another one
     /// is mounted is found, and what is in it is not.
-    pub fn on_one_file_system(mut self, stays: bool) -> Self {
+    pub(crate) fn on_one_file_system(mut self, stays: bool) -> Self {
         self.one_file_system = stays;
         self
     }

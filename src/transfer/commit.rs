@@ -5,12 +5,13 @@ use std::ops::RangeInclusive;
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
 
-/// What a commit promises.
+/// The promise of a commit.
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "benches of the disk reach it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// What was answered survives a power cut.
+    /// A file that was answered for survives a power cut.
     Synced,
-    /// What was answered is there, but may not survive a power cut.
+    /// A file that was answered for is there, but may not survive a power cut.
     Unsynced,
 }
 
@@ -52,6 +53,7 @@ const ONE_BY_ONE_MAX: u32 = 16;
 const RACES_MAX: u32 = 64;
 
 /// The rule for a final name that is taken.
+#[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "benches of the disk reach it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
     /// The file (or link) that has it is replaced, atomically.

@@ -29,7 +29,7 @@ pub enum Violation {
     BadRange {
         /// Where the range starts.
         offset: u64,
-        /// Its length.
+        /// How many bytes it has.
         len: u64,
     },
     /// A chunk would be carried by two streams.
@@ -60,7 +60,7 @@ pub enum Violation {
         /// Bytes, with those too many.
         bytes: u64,
     },
-    /// A second tail.
+    /// A file was said to be complete twice.
     #[error("a second tail for the same file")]
     SecondTail,
     /// An answer that cannot follow from the offer.

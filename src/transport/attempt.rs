@@ -21,11 +21,11 @@ pub struct Dialled {
     pub endpoint: Endpoint,
     /// The connection. The server is the right one.
     pub connection: Connection,
-    /// The socket's buffers.
+    /// The bytes that the system granted for the socket.
     pub granted: Granted,
 }
 
-/// What one attempt needs.
+/// The needs of one attempt.
 #[derive(Clone)]
 pub(super) struct DialAttempt {
     rule: ServerRule,
@@ -36,7 +36,7 @@ pub(super) struct DialAttempt {
     pub(super) tuning: Tuning,
     /// How long each step of the handshake may take.
     pub(super) patience: Duration,
-    /// What the sockets of all attempts hear.
+    /// The time of the last packet that the sockets of all attempts have heard.
     pub(super) heard: Heard,
 }
 
@@ -70,7 +70,7 @@ impl DialAttempt {
 }
 
 /// A socket of the peer's address family, so that a machine without the other family needs none of it.
-/// What arrives is noted in `heard`.
+/// The packets that arrive are noted in `heard`.
 pub(super) fn open_endpoint(
     peer: SocketAddr,
     tuning: &Tuning,

@@ -56,7 +56,7 @@ pub fn listen(addr: SocketAddr, identity: &Identity, tuning: &Tuning) -> Result<
 ///
 /// # Panics
 /// As [`listen`].
-pub fn listen_on(socket: UdpSocket, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
+pub(crate) fn listen_on(socket: UdpSocket, identity: &Identity, tuning: &Tuning) -> Result<Listener, TransportError> {
     // Only for the text of an error: a socket without an address is refused below.
     let addr = socket.local_addr().unwrap_or_else(|_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     Listener::open(addr, socket::adopt(socket), tls::server(identity), identity.restart_seed(), tuning)
@@ -108,7 +108,7 @@ impl Listener {
     }
 
     /// The same with a congestion controller of its own, so that this one connection can be watched.
-    pub fn server_config_with(
+    pub(crate) fn server_config_with(
         &self,
         remote: SocketAddr,
         controller: Arc<dyn ControllerFactory + Send + Sync>,
@@ -117,7 +117,7 @@ impl Listener {
     }
 
     /// The same for a stranger in a crowd, who gets less room until it is let in.
-    pub fn server_config_in_a_crowd(
+    pub(crate) fn server_config_in_a_crowd(
         &self,
         remote: SocketAddr,
         controller: Arc<dyn ControllerFactory + Send + Sync>,
@@ -148,7 +148,7 @@ impl Listener {
         self.local_addr
     }
 
-    /// The socket's buffers.
+    /// The bytes that the system granted for the socket.
     pub fn granted(&self) -> Granted {
         self.granted
     }
@@ -229,7 +229,7 @@ pub async fn accept(
 /// [`CloseCode::Done`].
 struct UnfinishedHandshake {
     connection: Connection,
-    /// What the client is told if this is dropped.
+    /// The code that the client is told if this is dropped.
     told: Option<CloseCode>,
 }
 

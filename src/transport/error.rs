@@ -1,4 +1,4 @@
-//! What can go wrong between two machines, and whose fault it is.
+//! The errors between two machines, and whose fault each is.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +45,7 @@ pub enum TransportError {
         trust it, take a new ticket from it (qft serve --invite)"
     )]
     WrongServer {
-        /// The pinned key.
+        /// The key that was pinned.
         expected: Fingerprint,
         /// The key that was shown.
         found: Fingerprint,
@@ -55,7 +55,7 @@ pub enum TransportError {
     Uncertified {
         /// How the server was called.
         host: String,
-        /// What is wrong with its certificate.
+        /// The fault of its certificate.
         why: Uncertified,
     },
     /// Nothing came back in time.
@@ -69,21 +69,21 @@ pub enum TransportError {
     NoRoute {
         /// The first address tried.
         addr: SocketAddr,
-        /// The system's answer.
+        /// Why the system refused it.
         source: io::Error,
     },
     /// A host name led to no address; `source` says why.
     #[error("cannot find the address of {host}")]
     Resolve {
-        /// The name.
+        /// The name that was looked up.
         host: String,
-        /// The system's answer.
+        /// Why the system refused it.
         source: io::Error,
     },
     /// The peer ended the connection and said why.
     #[error("{}", code.reason())]
     Refused {
-        /// Why.
+        /// The reason that the peer gave.
         code: CloseCode,
     },
     /// The peer ended a handshake with a code of QUIC's own, which has no room for a reason. A server does so when it is
@@ -91,49 +91,49 @@ pub enum TransportError {
     /// answered first.
     #[error("{addr} takes no connections just now: it is stopping or full; try again later")]
     TurnedAway {
-        /// The peer.
+        /// The peer's address.
         addr: SocketAddr,
     },
     /// The peers speak different versions.
     #[error("{addr} and this qft share no protocol version; update the older one")]
     Version {
-        /// The peer.
+        /// The peer's address.
         addr: SocketAddr,
     },
     /// The peer could not prove its key, or did not accept ours.
     #[error("the handshake with {addr} failed: {reason}")]
     Handshake {
-        /// The peer.
+        /// The peer's address.
         addr: SocketAddr,
-        /// What is wrong, safe to print.
+        /// The fault, safe to print.
         reason: String,
     },
     /// The client showed no key. Whoever only wants to see a server's key shows none.
     #[error("{addr} showed no key")]
     NoClientKey {
-        /// The peer.
+        /// The peer's address.
         addr: SocketAddr,
     },
     /// A connection that stood is gone.
     #[error("lost the connection to {addr}: {reason}; the same command resumes")]
     Lost {
-        /// The peer.
+        /// The peer's address.
         addr: SocketAddr,
-        /// What the QUIC layer says, escaped for display.
+        /// The words of the QUIC layer, escaped for display.
         reason: String,
     },
     /// No socket there; `source` says why.
     #[error("cannot open UDP port {addr}")]
     Bind {
-        /// The local address.
+        /// The address of this machine that was to be bound.
         addr: SocketAddr,
-        /// The system's answer.
+        /// Why the system refused it.
         source: io::Error,
     },
     /// The address that a client was told to use cannot be used; `source` says why.
     #[error("cannot use the local address {ip}")]
     BindTo {
-        /// The local address.
+        /// The address of this machine that was to be bound.
         ip: IpAddr,
         /// The system's answer, or why it leads to no address of the remote.
         source: io::Error,
@@ -186,8 +186,8 @@ pub enum TransportFault {
 }
 
 impl TransportError {
-    /// What became of a connection to `addr`, or of the attempt at one.
-    pub fn from_connection(addr: SocketAddr, error: &ConnectionError) -> Self {
+    /// The end of a connection to `addr`, or of the attempt at one.
+    pub(crate) fn from_connection(addr: SocketAddr, error: &ConnectionError) -> Self {
         let addr = canonical(addr);
         match closed_by(error) {
             // Whoever is owed something does not say so: quinn does, for a connection that was dropped before it was let
@@ -260,7 +260,7 @@ impl TransportError {
     }
 }
 
-/// What to do when even this machine itself cannot be reached.
+/// The remedy when even this machine itself cannot be reached.
 fn loopback_hint(addr: SocketAddr) -> &'static str {
     if addr.ip().is_loopback() { ": its loopback interface is down (ip link set lo up)" } else { "" }
 }

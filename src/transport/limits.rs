@@ -1,4 +1,4 @@
-//! What a connection may hold, take and wait for, in bytes, packets and time, and why each figure is what it is.
+//! The limits of a connection in bytes, packets and time, and why each figure is what it is.
 
 use std::time::Duration;
 

@@ -40,7 +40,8 @@ pub use attempt::Dialled;
 pub(crate) use close::admit_probe;
 pub use close::{close, closed_by};
 pub use dial::{connect, dial, recognise};
-pub use endpoint::{Listener, accept, listen, listen_on};
+pub(crate) use endpoint::listen_on;
+pub use endpoint::{Listener, accept, listen};
 pub(crate) use error::canonical;
 pub use error::{TransportError, TransportFault};
 pub(crate) use limits::{RECEIVE_WINDOW_BEFORE_HELLO, RECEIVE_WINDOW_IN_A_CROWD, STREAMS_BEFORE_HELLO, STREAMS_MAX};
@@ -49,12 +50,12 @@ pub(crate) use paths::learnt;
 pub use paths::{PathList, PathMemory};
 pub(crate) use peer::{client_certificate, token_material};
 pub use peer::{peer_fingerprint, session_salt};
-pub use race::HEAD_START;
-pub use resolve::{RESOLVE_WAIT, is_no_such_name, resolve};
-pub use tuning::{Tuning, mtu_bound, open_up, receive_window};
+pub(crate) use resolve::{is_no_such_name, resolve};
+pub(crate) use tuning::mtu_bound;
+pub use tuning::{Tuning, open_up, receive_window};
 
-pub use udp::{Duplicates, Granted, Rate, SOCKET_BUFFER_BYTES, SocketReport, Throttle, examine_socket};
-pub(crate) use udp::{RouteChanges, ThrottledPeer, find_route, send_urgently};
+pub use udp::{Granted, Rate, Throttle};
+pub(crate) use udp::{RouteChanges, SOCKET_BUFFER_BYTES, ThrottledPeer, examine_socket, find_route, send_urgently};
 
 #[cfg(test)]
 mod tests;

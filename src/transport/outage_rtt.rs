@@ -17,7 +17,7 @@ const ERROR_MAX: u32 = 2;
 /// Longest that a window is enlarged. It takes a few dozen acknowledgements.
 const LASTS_MAX: Duration = Duration::from_secs(10);
 
-/// What is known of the round trip since an outage.
+/// The round trip since an outage, as far as it is known.
 #[derive(Debug, Default, Clone)]
 pub(super) struct OutageRtt {
     /// When the path was back.

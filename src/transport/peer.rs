@@ -1,4 +1,4 @@
-//! What is asked of a connection: who is there, and which salt is shared.
+//! The facts that a connection tells: who is there, and which salt is shared.
 
 use quinn::Connection;
 use rustls::pki_types::CertificateDer;
@@ -13,7 +13,7 @@ pub fn peer_fingerprint(connection: &Connection) -> Option<Fingerprint> {
     Fingerprint::of_certificate(certificates(connection)?.first()?).ok()
 }
 
-/// What the client of a connection showed, for an authority to judge.
+/// The certificate that the client of a connection showed, for an authority to judge.
 ///
 /// # Errors
 /// [`Uncertified`] when it showed none that can be read.

@@ -16,7 +16,7 @@ use crate::keys::Contact;
 
 /// Time that an address has before the next one is tried beside it (RFC 8305). Without it a machine whose IPv6 leads
 /// nowhere, or a server that listens on one of `localhost`'s two addresses, would cost the whole deadline.
-pub const HEAD_START: Duration = Duration::from_millis(250);
+pub(crate) const HEAD_START: Duration = Duration::from_millis(250);
 /// Time after which addresses that have not answered are tried once more, beside the first attempts. The packets of one
 /// attempt leave ever further apart (RFC 9002, section 6.2.1), so one alone would meet a path that is just back seconds
 /// late.
@@ -27,7 +27,7 @@ const ROUNDS_MAX: usize = 5;
 /// answers and never finishes.
 const STEPS_MAX: u32 = 10;
 
-/// What one task of a race came to.
+/// The result of one task of a race.
 enum RaceEvent {
     Attempt(SocketAddr, Result<Dialled, TransportError>),
     /// The addresses that the contact's host has now.
@@ -46,27 +46,21 @@ pub(super) async fn race(
     let mut tasks = JoinSet::new();
     let (mut failure, mut is_looking) = (None, false);
     loop {
-        if let Some(addr) = rounds.next() {
-            let attempt = call.clone().run(addr);
-            tasks.spawn(async move { RaceEvent::Attempt(addr, attempt.await) });
-        }
+        rounds.next().map(|addr| tasks.spawn(attempt(call.clone(), addr)));
         let end = deadline(began, call.patience, call.heard.last());
         let turn = (Instant::now() + rounds.pause()).min(end);
-        match timeout_at(turn, tasks.join_next()).await {
-            Ok(Some(Ok(RaceEvent::Attempt(_, Ok(dialled))))) => return Ok(dialled),
-            Ok(Some(Ok(RaceEvent::Attempt(_, Err(error))))) if error.fault() == TransportFault::Trust => {
-                return Err(error);
-            }
-            Ok(Some(Ok(RaceEvent::Attempt(addr, Err(error))))) => {
+        match timeout_at(turn, next_event(&mut tasks)).await {
+            Ok(Some(RaceEvent::Attempt(_, Ok(dialled)))) => return Ok(dialled),
+            Ok(Some(RaceEvent::Attempt(_, Err(error)))) if error.fault() == TransportFault::Trust => return Err(error),
+            Ok(Some(RaceEvent::Attempt(addr, Err(error)))) => {
                 // It has answered, or cannot be called at all.
                 rounds.is_settled(addr);
                 failure = Some(more_telling(failure, error));
             }
-            Ok(Some(Ok(RaceEvent::Found(found)))) => {
+            Ok(Some(RaceEvent::Found(found))) => {
                 is_looking = false;
                 rounds.add(reachable(&found, call.tuning.local).unwrap_or_default());
             }
-            Ok(Some(Err(panicked))) => std::panic::resume_unwind(panicked.into_panic()),
             Ok(None) if rounds.is_waiting() => {}
             Ok(None) => break,
             // A packet may have come meanwhile.
@@ -74,13 +68,28 @@ pub(super) async fn race(
             Err(_) if rounds.is_waiting() => {}
             Err(_) => {
                 rounds.begin_another();
-                if let Some(contact) = contact.filter(|_| !std::mem::replace(&mut is_looking, true)).cloned() {
-                    tasks.spawn(async move { RaceEvent::Found(resolve_all(&contact).await.unwrap_or_default()) });
-                }
+                let is_first = !std::mem::replace(&mut is_looking, true);
+                contact.filter(|_| is_first).cloned().map(|contact| tasks.spawn(look_up(contact)));
             }
         }
     }
     Err(failure.unwrap_or_else(|| no_answer(addrs)))
+}
+
+/// What the next task came to; `None` when there is none. Safe to cancel.
+async fn next_event(tasks: &mut JoinSet<RaceEvent>) -> Option<RaceEvent> {
+    match tasks.join_next().await? {
+        Ok(event) => Some(event),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+async fn look_up(contact: Contact) -> RaceEvent {
+    RaceEvent::Found(resolve_all(&contact).await.unwrap_or_default())
+}
+
+async fn attempt(call: DialAttempt, addr: SocketAddr) -> RaceEvent {
+    RaceEvent::Attempt(addr, call.run(addr).await)
 }
 
 /// When a race ends that nobody has won: when nothing has come for `patience`, since its beginning or since the last packet.
@@ -93,9 +102,9 @@ fn deadline(began: Instant, patience: Duration, heard: Option<Instant>) -> Insta
 #[derive(Debug)]
 struct Rounds {
     known: Vec<SocketAddr>,
-    /// What is called next.
+    /// The addresses to call next.
     waiting: VecDeque<SocketAddr>,
-    /// What has not answered.
+    /// The addresses that have not answered.
     silent: Vec<SocketAddr>,
     begun: usize,
 }

@@ -11,11 +11,11 @@ use super::error::TransportError;
 use crate::keys::Contact;
 
 /// Longest wait for the name service.
-pub const RESOLVE_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const RESOLVE_WAIT: Duration = Duration::from_secs(10);
 /// Longest wait for the name service where one address is known already.
 const ALSO_AT_WAIT: Duration = Duration::from_secs(1);
 
-/// What the standard library puts before the system's words.
+/// The words that the standard library puts before the system's.
 const LOOKUP_FAILED: &str = "failed to lookup address information: ";
 
 /// How systems say that there is no such name, or that it has no address: an answer, and no failure to get one.
@@ -28,7 +28,7 @@ const NO_SUCH_NAME: [&str; 5] = [
 ];
 
 /// Whether the name service has answered that there is no such host, so that asking again is of no use.
-pub fn is_no_such_name(error: &TransportError) -> bool {
+pub(crate) fn is_no_such_name(error: &TransportError) -> bool {
     let TransportError::Resolve { source, .. } = error else { return false };
     let words = source.to_string();
     NO_SUCH_NAME.iter().any(|answer| words.contains(answer))
@@ -46,7 +46,7 @@ fn in_system_words(error: io::Error) -> io::Error {
 ///
 /// # Errors
 /// [`TransportError::Resolve`], also when the name service takes longer than [`RESOLVE_WAIT`].
-pub async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
+pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
     let failed = |source: io::Error| TransportError::Resolve { host: host.to_owned(), source: in_system_words(source) };
     let found = timeout(RESOLVE_WAIT, lookup_host((host, port))).await;
     let found = found.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;

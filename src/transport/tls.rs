@@ -13,7 +13,7 @@ use super::verify::{AnyClient, ServerCheck};
 use crate::keys::{Identity, provider};
 use crate::protocol::ALPN;
 
-/// What a server presents and demands.
+/// The TLS settings of a server: the certificate that it presents, and the one that it demands.
 pub(crate) fn server(identity: &Identity) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -29,7 +29,7 @@ pub(crate) fn server(identity: &Identity) -> ServerConfig {
     config
 }
 
-/// What a client presents, if it presents anything, and demands.
+/// The TLS settings of a client: the certificate that it presents, if any, and the one that it demands.
 pub(crate) fn client(identity: Option<&Identity>, check: Arc<ServerCheck>) -> ClientConfig {
     let demands = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])

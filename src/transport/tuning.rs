@@ -22,7 +22,7 @@ use super::udp::Granted;
 use super::udp::Throttle;
 use super::udp::route;
 
-/// What the caller decides about a connection. All else follows from the peer's address and the link.
+/// The settings of a connection that its caller decides. All others follow from the peer's address and the link.
 #[derive(Clone)]
 pub struct Tuning {
     /// Makes the congestion controller of each connection.

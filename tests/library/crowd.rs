@@ -35,7 +35,7 @@ struct Farm {
 
 impl Farm {
     fn new(keys: &[Identity]) -> Self {
-        qft::storage::allow_many_open_files();
+        qft::testing::storage::allow_many_open_files();
         let place = tempfile::tempdir().unwrap();
         let access = Access::Only(keys.iter().map(|key| key.fingerprint()).collect());
         let server = Server::builder(place.path().join("root"), identity()).access(access).sync(false).start().unwrap();

@@ -22,6 +22,7 @@ use crate::support::field::{self, Field, identity};
 use crate::support::peer::{self, Raw, RawServer, end, frame, get, header, header_of, hello, path, push};
 use crate::support::relay::Relay;
 use crate::support::{content, soon, until};
+use qft::client::Links;
 use qft::client::{Client, GetOptions, Job, PartsOptions, SendOptions, TransferOptions};
 use qft::digest::{CHUNK_BYTES, Digest};
 use qft::error::{Error, Fault};
@@ -36,7 +37,6 @@ use qft::protocol::{
     PROBE_MILLIS_MAX, features,
 };
 use qft::server::{AccessMode, Notice};
-use qft::storage::Links;
 use qft::transport::{self, TransportError};
 use tempfile::TempDir;
 

@@ -64,7 +64,7 @@ async fn memory_stays_flat_however_many_files_there_are() {
     if !is_alone("many::memory_stays_flat_however_many_files_there_are") {
         return;
     }
-    qft::storage::allow_many_open_files();
+    qft::testing::storage::allow_many_open_files();
     let files = std::env::var("QFT_TEST_FILES").ok().and_then(|text| text.parse().ok()).unwrap_or(FILES);
     let start = std::time::Instant::now();
     let memory = there_and_back(files).await;

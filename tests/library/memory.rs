@@ -16,7 +16,7 @@ use qft::protocol::path::WirePath;
 use qft::protocol::{ALPN, BEGUN_BYTES_MAX, FILTERS_MAX, HEADERS_AHEAD_MAX};
 use qft::server::limits::{FLOOR_BYTES, MEMORY_BYTES};
 use qft::server::{Access, AccessMode, Notice, Server};
-use qft::storage::Filters;
+use qft::testing::storage::Filters;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, TransportConfig};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};

@@ -18,7 +18,7 @@ use qft::client::{GetOptions, SendOptions, TransferOptions};
 use qft::progress::{Event, FilePhase};
 use qft::protocol::message::{IfExists, Status, Why};
 use qft::protocol::path::WirePath;
-use qft::storage::{Fresh, Owner, Part, Root};
+use qft::testing::storage::{Fresh, Owner, Part, Root};
 
 const MIB: u64 = 1 << 20;
 

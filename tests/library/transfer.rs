@@ -9,11 +9,11 @@ use crate::support::pair::{Outcome, Pair};
 use crate::support::tree::{
     assert_same, assert_same_content, facts, listing, make_mixed, parts, set_mtime, total_bytes, walk, write_noise,
 };
+use qft::client::Links;
 use qft::client::{GetOptions, Job, SendOptions, TransferOptions};
 use qft::progress::Event;
 use qft::protocol::message::{IfExists, SkipReason, Status, Target, Why};
 use qft::protocol::path::WirePath;
-use qft::storage::Links;
 
 const MIB: u64 = 1 << 20;
 

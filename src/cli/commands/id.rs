@@ -11,7 +11,7 @@ use crate::cli::run::standard;
 use crate::cli::ui::json::Json;
 use crate::cli::ui::text::shown;
 use crate::keys::{self, Identity};
-use crate::session::local::host_name;
+use crate::session::host_name;
 
 pub(crate) fn run(args: &IdArgs) -> anyhow::Result<Exit> {
     let identity = Identity::load_or_create(&keys::home()?).context("this machine's identity")?;

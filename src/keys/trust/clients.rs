@@ -25,13 +25,13 @@ const HEADING: &str = "# Clients that this server knows: one a line, FINGERPRINT
 /// One client in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedClient {
-    /// Its key.
+    /// The key by which the client is known.
     pub fingerprint: Fingerprint,
-    /// What it is called in the list; plain ASCII unless a person wrote it.
+    /// Its name in the list; plain ASCII unless a person wrote it.
     pub name: String,
-    /// What it may do.
+    /// The rights that it has.
     pub rights: Rights,
-    /// What stands behind `#` in its line, for people.
+    /// The comment behind `#` in its line, for people.
     pub comment: String,
 }
 
@@ -59,7 +59,7 @@ pub enum KeyStatus {
     Listed(ListedClient),
     /// It was shut out: nothing but being listed again lets it in.
     Revoked,
-    /// Nothing.
+    /// The list does not name the key.
     Unknown,
 }
 
@@ -70,9 +70,9 @@ pub enum Allowed {
     Added(ListedClient),
     /// It was there, with other rights or another name.
     Changed {
-        /// As it was.
+        /// The entry before the change.
         old: ListedClient,
-        /// As it is.
+        /// The entry after the change.
         new: ListedClient,
     },
     /// It was there just so.
@@ -116,7 +116,7 @@ impl Clients {
         Ok(clients)
     }
 
-    /// What the list says of a key, as the file stands now; `None` when it is not there. Blocks on the disk for a moment.
+    /// The entry of a key, as the file stands now; `None` when it is not there. Blocks on the disk for a moment.
     ///
     /// # Errors
     /// [`HomeError`] when the list cannot be read or is not safe; let no one in then.
@@ -124,7 +124,7 @@ impl Clients {
         self.with_known(|known| known.clients.get(fingerprint).cloned())
     }
 
-    /// What both lists say of a key, as the files stand now. Blocks on the disk for a moment.
+    /// The status of a key in both lists, as the files stand now. Blocks on the disk for a moment.
     ///
     /// # Errors
     /// As [`Clients::find`].
@@ -252,7 +252,7 @@ impl Clients {
         Ok(true)
     }
 
-    /// What tells this state of the lists from every other.
+    /// The mark that tells this state of the lists from every other.
     ///
     /// # Errors
     /// [`HomeError`] when it cannot be told.

@@ -1,4 +1,4 @@
-//! What stands in a list about one client: `[options] NAME  # comment`.
+//! The entry of a list about one client: `[options] NAME  # comment`.
 
 use super::rights::{Rights, is_like_options};
 use super::{check_name, free_name, short_name};
@@ -10,9 +10,9 @@ pub(super) const NAMELESS: &str = "client";
 /// Somebody who may come in: a name and rights.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientEntry {
-    /// What it is called in the list; `None` leaves that to the client.
+    /// Its name in the list; `None` leaves that to the client.
     pub name: Option<String>,
-    /// What it may do.
+    /// The rights that it has.
     pub rights: Rights,
 }
 

@@ -59,9 +59,9 @@ const ID_CHARS: usize = 8;
 pub struct OpenInvite {
     /// The start of its hash, which is no secret: by this it is ended.
     pub id: String,
-    /// What it gives.
+    /// The rights of the client that redeems it.
     pub entry: ClientEntry,
-    /// When it ends.
+    /// When it can be redeemed no more.
     pub until: SystemTime,
 }
 

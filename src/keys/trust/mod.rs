@@ -44,7 +44,7 @@ pub fn short_name(raw: &str, fallback: &str) -> String {
     if name.is_empty() { fallback.to_owned() } else { name.to_owned() }
 }
 
-/// What stands before a comment, without white space around it.
+/// The text before a comment, without white space around it.
 fn content(line: &str) -> &str {
     line.split('#').next().unwrap_or_default().trim()
 }

@@ -55,10 +55,10 @@ pub fn check_remote_name(name: &str) -> Result<(), NameError> {
     check_name(name).map_err(NameError::Unfit)
 }
 
-/// One known server.
+/// One server that this client knows, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// What it is called here; unique, whatever the case.
+    /// Its name here; unique, whatever the case.
     pub name: String,
     /// Where it is and what its key is; never with an invite.
     pub ticket: Ticket,

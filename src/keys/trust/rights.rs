@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::calendar;
 use crate::protocol::path::{WirePath, escape};
 
-/// What clients may do with files.
+/// The rights of clients on files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum AccessMode {
     /// Send, get and list.
     #[default]
     ReadWrite,
-    /// Get and list.
+    /// The client may get and list, and send nothing.
     ReadOnly,
-    /// Send.
+    /// The client may send, and learns nothing of what is there.
     WriteOnly,
 }
 

@@ -11,7 +11,7 @@ use crate::protocol::path::{PATH_BYTES_MAX, escape};
 /// Why a file was not transferred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// What kind of failure.
+    /// The kind of failure.
     pub status: Status,
     /// The cause in words (an operating system's message); untrusted text.
     pub detail: String,
@@ -42,7 +42,7 @@ pub enum Status {
     VerifyFailed,
     /// The other side waited too long for this file.
     Timeout,
-    /// Someone stopped it.
+    /// The user of either end stopped it.
     Cancelled,
     /// Not a regular file, directory or link.
     Unsupported,
@@ -99,7 +99,7 @@ impl fmt::Display for Failure {
 pub struct Problem {
     /// The name as asked for or as found; untrusted bytes.
     pub name: Vec<u8>,
-    /// What is wrong with it.
+    /// The reason, as a status and in words.
     pub failure: Failure,
 }
 
@@ -130,7 +130,7 @@ impl Remark {
 pub(in crate::protocol) mod tests {
     use super::*;
 
-    /// All of them.
+    /// All statuses, in the order of the wire.
     pub(in crate::protocol) const STATUSES: [Status; 14] = [
         Status::NotFound,
         Status::ReadFailed,

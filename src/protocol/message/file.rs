@@ -17,22 +17,22 @@ pub struct Header {
     pub id: FileId,
     /// Its name, below the destination.
     pub path: WirePath,
-    /// What it is.
+    /// Its kind: a file, a directory or a link.
     pub kind: Kind,
     /// Bytes; 0 for anything but a file.
     pub size: u64,
-    /// Last modification.
+    /// When its content was last modified.
     pub mtime: Mtime,
     /// Permission bits: the lower nine are used, less the receiver's umask.
     pub mode: u32,
 }
 
-/// What a name stands for.
+/// The kind of object that a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// A regular file.
+    /// A regular file, which has content.
     File,
-    /// A directory.
+    /// A directory, without what is in it.
     Dir,
     /// A symbolic link and its target, as bytes.
     Link(Vec<u8>),
@@ -43,20 +43,20 @@ pub enum Kind {
 pub struct Mtime {
     /// Whole seconds, rounded down.
     pub secs: i64,
-    /// 0 to 999,999,999.
+    /// Nanoseconds after `secs`, below a thousand million.
     pub nanos: u32,
 }
 
 /// The receiver's answer to a [`Header`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pos {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
-    /// What the receiver wants of it.
+    /// The answer of the receiver.
     pub verdict: Verdict,
 }
 
-/// What a receiver wants of an offered file.
+/// The answer of a receiver to an offered file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// Nothing: it is settled.
@@ -67,7 +67,7 @@ pub enum Verdict {
     From {
         /// A multiple of [`CHUNK_BYTES`](crate::digest::CHUNK_BYTES), or the file's size.
         offset: u64,
-        /// What the content will be.
+        /// The use of the content that is asked for.
         why: Why,
     },
 }
@@ -86,7 +86,7 @@ pub enum SkipReason {
     Mode,
 }
 
-/// What becomes of a file whose content is wanted.
+/// The reason for which the content of a file is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Why {
     /// Nothing of that name exists.
@@ -102,7 +102,7 @@ pub enum Why {
 /// Digests of consecutive chunks of the receiver's own copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Have {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
     /// Index of the first chunk.
     pub first: u64,
@@ -113,7 +113,7 @@ pub struct Have {
 /// The sender's closing of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tail {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
     /// Digest of the whole file.
     pub root: Digest,
@@ -126,7 +126,7 @@ pub struct Tail {
 /// The fate of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
     /// `None`: committed under its final name (and durable, unless the receiver was told otherwise).
     pub failure: Option<Failure>,
@@ -137,7 +137,7 @@ pub struct Done {
 /// [`Done`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// The file.
+    /// The file, by the id of its header.
     pub id: FileId,
     /// The new last component, alone.
     pub name: WirePath,

@@ -37,20 +37,20 @@ pub struct SenderStats {
 /// A request to measure the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// What is to be sent, and by whom.
+    /// The content to be sent, and the end that sends it.
     pub kind: ProbeKind,
     /// For how long, in milliseconds.
     pub millis: u32,
 }
 
-/// What a probe measures.
+/// The measurement that a probe makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeKind {
     /// Round trips: the server returns what the client sends.
     Echo,
-    /// What the path carries from the client to the server.
+    /// The rate of the path from the client to the server.
     Up,
-    /// What the path carries from the server to the client.
+    /// The rate of the path from the server to the client.
     Down,
 }
 

@@ -20,13 +20,13 @@ pub struct List {
 pub struct ListingEntry {
     /// Path below the served root.
     pub path: WirePath,
-    /// What it is.
+    /// Its kind: a file, a directory or a link.
     pub kind: Kind,
     /// Bytes; 0 for anything but a file.
     pub size: u64,
-    /// Last modification.
+    /// When its content was last modified.
     pub mtime: Mtime,
-    /// Permission bits.
+    /// The nine permission bits.
     pub mode: u32,
 }
 
@@ -41,7 +41,7 @@ pub struct Parts {
     pub remove: bool,
 }
 
-/// An unfinished file.
+/// An unfinished file on the server, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedPart {
     /// The file that it is to become, below the served root. A long name may be cut.
@@ -50,16 +50,16 @@ pub struct ListedPart {
     pub size: u64,
     /// How many seconds ago it was last written to.
     pub age_secs: u64,
-    /// What has become of it.
+    /// Whether it is kept, is removed, or could not be.
     pub fate: PartFate,
 }
 
-/// What a server did with an unfinished file that a client asked for.
+/// The fate of an unfinished file that a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartFate {
-    /// Nothing.
+    /// It was only listed.
     Kept,
-    /// It was removed.
+    /// It was removed, as asked.
     Removed,
     /// It was to be removed, and is there still.
     Left(Failure),

@@ -1,4 +1,4 @@
-//! What a client asks for: to send files, or to get some.
+//! The requests of a client: to send files, or to get some.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct Push {
     pub to: Option<WirePath>,
     /// Whether `to` names a directory that the files go into, or may be the new name of a single file.
     pub target: Target,
-    /// What happens to files that exist there and differ.
+    /// The rule for files that exist there and differ.
     pub if_exists: IfExists,
     /// Compare by content where size and time would have settled it.
     pub checksum: bool,
@@ -32,7 +32,7 @@ pub enum Target {
     FileOrDirectory,
 }
 
-/// What happens to a file that exists and differs from the offered one.
+/// The rule for a file that exists and differs from the offered one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum IfExists {
     /// It is replaced atomically.
@@ -62,7 +62,7 @@ pub struct Get {
 /// A request for files that says more than a [`Get`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Select {
-    /// What is wanted.
+    /// The patterns and filters, as in any `Get`.
     pub get: Get,
     /// Directories on another file system than that of what was named are sent without what is in them.
     pub one_file_system: bool,

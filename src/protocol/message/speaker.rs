@@ -11,7 +11,7 @@ use super::{
 pub enum Spoken {
     /// The first message of either side.
     Greeting(Greeting),
-    /// A client's request.
+    /// A client asks for something.
     Client(ClientMessage),
     /// A server's answer to a request.
     Server(ServerMessage),
@@ -23,7 +23,7 @@ pub enum Spoken {
     Either(EitherMessage),
 }
 
-/// What is said first, and never again.
+/// The messages that are said first, and never again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum Greeting {
@@ -31,7 +31,7 @@ pub enum Greeting {
     Welcome(Welcome),
 }
 
-/// What only a client says.
+/// The messages that only a client says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum ClientMessage {
@@ -44,7 +44,7 @@ pub enum ClientMessage {
     Probe(Probe),
 }
 
-/// What only a server says.
+/// The messages that only a server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum ServerMessage {
@@ -55,7 +55,7 @@ pub enum ServerMessage {
     ProbeDone(ProbeDone),
 }
 
-/// What the sender of files says.
+/// The messages of the sender of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum SenderMessage {
@@ -67,7 +67,7 @@ pub enum SenderMessage {
     End(End),
 }
 
-/// What the receiver of files says.
+/// The messages of the receiver of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum ReceiverMessage {
@@ -78,7 +78,7 @@ pub enum ReceiverMessage {
     Settled,
 }
 
-/// What any end says.
+/// The messages that any end says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said at `Message`")]
 pub enum EitherMessage {

@@ -1,11 +1,14 @@
-//! What a client asks that is no job: lists, parts and probes.
+//! The questions of a client that are no job: lists, parts and probes.
 
 use tokio::task::JoinSet;
 
-use crate::protocol::message::{List, Parts, Probe};
+use super::ServerEnd;
+use crate::protocol::message::{List, Parts, Probe, ProbeKind};
+use crate::server::find::problem;
 use crate::server::greeting::AdmittedClient;
 use crate::server::{list, parts};
 use crate::session::peer_streams::PeerStreams;
+use crate::session::roles::Roles;
 use crate::session::{SessionError, probe};
 
 /// The questions of one client that are being answered.
@@ -74,5 +77,28 @@ impl Queries {
             Some(ended) = self.probing.join_next() => Ok(ended?),
             else => std::future::pending().await,
         }
+    }
+}
+
+impl ServerEnd {
+    pub(super) fn on_probe(&mut self, roles: &mut Roles, asked: Probe) -> Result<(), SessionError> {
+        // Each of them would take the other's streams.
+        if !self.queries.may_probe()? || roles.is_receiving() || roles.sender().is_some() {
+            return Err(SessionError::Order("a probe while something else is running"));
+        }
+        // A client that may not send or get files may not measure that direction with empty content either.
+        if let Err(failure) = match asked.kind {
+            ProbeKind::Echo => Ok(()),
+            ProbeKind::Up => self.client.grant.may_send(),
+            ProbeKind::Down => self.client.grant.may_read(),
+        } {
+            self.client.control.send(problem(Vec::new(), failure));
+            return Ok(());
+        }
+        drop(self.window());
+        roles.let_go_of_streams();
+        let streams = self.take_streams();
+        self.queries.probe(&self.client, streams, asked);
+        Ok(())
     }
 }

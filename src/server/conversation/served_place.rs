@@ -25,7 +25,7 @@ impl ServedPlace {
         above.chain([name.to_owned()]).collect()
     }
 
-    /// What the operator is told of something that happened to a file, if it is told.
+    /// The notice for the operator of something that happened to a file, if there is one.
     pub(super) fn notice(&self, event: Event, direction: Direction, peer: &Arc<Peer>) -> Option<Notice> {
         let peer = peer.clone();
         match event {

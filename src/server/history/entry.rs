@@ -15,9 +15,9 @@ pub struct HistoryEntry {
     pub time: String,
     /// The client's name, escaped for display.
     pub peer: String,
-    /// Its key.
+    /// The client's key, as a fingerprint.
     pub fingerprint: String,
-    /// Where it was.
+    /// The client's address at the end of the job.
     pub address: IpAddr,
     /// Which way the files went.
     pub direction: Direction,
@@ -28,13 +28,13 @@ pub struct HistoryEntry {
     pub files: u64,
     /// Files that needed no content.
     pub skipped: u64,
-    /// Files that failed.
+    /// Files that failed, at either end.
     pub failed: u64,
     /// Content bytes that crossed the wire and were written.
     pub bytes: u64,
     /// How long it took.
     pub seconds: f64,
-    /// How it ended.
+    /// How the job ended.
     pub outcome: JobOutcome,
     /// Share of the packets of its sender that were lost, 0 to 1; `None` where that is not known.
     pub loss: Option<f64>,
@@ -46,9 +46,9 @@ pub struct HistoryEntry {
 pub enum JobOutcome {
     /// All of it went well.
     Done,
-    /// Some files failed.
+    /// It ended, and some of its files failed.
     Partial,
-    /// All files failed.
+    /// It ended, and all of its files failed.
     Failed,
     /// Its user stopped it.
     Stopped,
@@ -66,7 +66,7 @@ impl JobOutcome {
         }
     }
 
-    /// One word.
+    /// The outcome in one word, as the history file has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "done",

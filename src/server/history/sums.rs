@@ -8,9 +8,9 @@ use super::entry::{HistoryEntry, JobOutcome};
 /// Files and bytes moved in one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Moved {
-    /// Files.
+    /// Files that were moved whole.
     pub files: u64,
-    /// Content bytes.
+    /// Bytes of content that were written.
     pub bytes: u64,
 }
 
@@ -21,9 +21,9 @@ pub struct Sums {
     pub of: String,
     /// How many there were.
     pub jobs: u64,
-    /// Received from clients.
+    /// The sums of the content that clients have sent.
     pub received: Moved,
-    /// Sent to clients.
+    /// The sums of the content that clients have got.
     pub sent: Moved,
     /// Time that all of them took together.
     pub seconds: f64,

@@ -20,7 +20,6 @@ use crate::progress::{Counters, Distribution};
 /// How figures are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MetricsFormat {
-    /// OpenMetrics 1.0.
     OpenMetrics,
     /// The text that Prometheus has always taken.
     Prometheus,

@@ -12,7 +12,6 @@ const SCRIPT: &str = include_str!("page/page.js");
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) html: Bytes,
-    /// Content-Security-Policy.
     pub(super) policy: String,
 }
 

@@ -15,7 +15,6 @@ pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// Of these from one address, so that one leaves room for the others.
 pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = HTTP_CONNECTIONS_MAX / 2;
 
-/// All connections.
 #[derive(Debug, Default)]
 pub(super) struct HttpSlots(Mutex<HttpSlotsState>);
 

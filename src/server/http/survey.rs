@@ -25,7 +25,6 @@ const PARTS_SHARE: u32 = 20;
 /// The value for a disk that has not answered yet.
 const UNKNOWN: u64 = u64::MAX;
 
-/// The latest figures.
 #[derive(Debug)]
 pub(super) struct Survey {
     home: Option<PathBuf>,
@@ -36,7 +35,6 @@ pub(super) struct Survey {
     is_over: Arc<AtomicBool>,
 }
 
-/// Unfinished files.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct UnfinishedCount {
     files: u64,

@@ -22,7 +22,6 @@ const ANSWERS_MAX: usize = 16;
 /// Pause after the system gave no connection: it has run out of something.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes an answer.
 pub(super) type Answer = Box<dyn Fn() -> Vec<u8> + Send>;
 
 /// Answers until it is dropped.

@@ -19,11 +19,11 @@ const READ_BYTES: usize = 64 << 10;
 
 /// Why a server that runs has not answered.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// It made no socket, or is of a version that makes none.
     #[error("it has no socket to be asked at")]
     NoSocket,
-    /// The system refused.
+    /// The system gives no connection to it.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It takes too long.
@@ -41,7 +41,7 @@ pub enum AskError {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub async fn ask(home: &Path, serving: &Serving) -> Result<Vec<u8>, AskError> {
+pub(crate) async fn ask(home: &Path, serving: &Serving) -> Result<Vec<u8>, AskError> {
     timeout(PATIENCE, read(home, serving)).await.unwrap_or(Err(AskError::Silent))
 }
 

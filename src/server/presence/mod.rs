@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use self::answering::{Answer, Answering};
-pub use self::asking::{AskError, ask};
+pub(crate) use self::asking::{AskError, ask};
 use crate::atomic_file::Draft;
 use crate::keys::Fingerprint;
 use crate::keys::home::{self, HomeError};
@@ -38,8 +38,8 @@ const NOTE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Where a server runs and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Serving {
-    /// The process.
+pub(crate) struct Serving {
+    /// The number of the process.
     pub pid: u32,
     /// The address that the socket is bound to.
     pub listen: SocketAddr,
@@ -83,7 +83,7 @@ impl Serving {
 
 /// A server's sign that it runs; dropping it takes the sign away.
 #[derive(Debug)]
-pub struct Presence {
+pub(crate) struct Presence {
     path: PathBuf,
     /// Holds the lock.
     _file: File,
@@ -96,7 +96,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`HomeError`] when the sign cannot be written. A server that cannot be asked only says so in the log.
-    pub fn announce(
+    pub(crate) fn announce(
         home: &Path,
         serving: &Serving,
         answer: impl Fn() -> Vec<u8> + Send + 'static,
@@ -162,7 +162,7 @@ impl PresenceFile {
 ///
 /// # Errors
 /// [`HomeError`] when the directory cannot be read.
-pub fn running(home: &Path) -> Result<Vec<Serving>, HomeError> {
+pub(crate) fn running(home: &Path) -> Result<Vec<Serving>, HomeError> {
     if !home.exists() {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! What was taken, and is given back when it is dropped.
+//! A share of a budget, which is given back when it is dropped.
 
 use std::sync::atomic::Ordering;
 

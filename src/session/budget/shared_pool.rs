@@ -23,7 +23,6 @@ pub(super) struct SharedPool {
     freed: Notify,
 }
 
-/// Somebody who waits.
 pub(super) struct PoolWaiter<'a>(&'a SharedPool);
 
 #[derive(Debug)]

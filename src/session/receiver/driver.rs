@@ -68,7 +68,6 @@ pub(crate) struct Online {
     pub(super) buffers: Buffers,
     pub(super) backlog: Backlog,
     pub(super) settled: Notify,
-    /// Where waits happen.
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) begun: Instant,
 }

@@ -8,8 +8,8 @@
 //! |---|---|
 //! | `options` | how it treats what it is offered |
 //! | `driver` | the connection, its disk threads and the time, as one interface |
-//! | `plan`, `decision` | what the answer to an offer begins; what the disk has, and what an offer needs |
-//! | `same`, `twins` | what is there already and needs no content, and what is known of the disk; names that the disk takes for one |
+//! | `plan`, `decision` | what the answer to an offer begins; what the disk has under its name, and what an offer needs |
+//! | `same` | what is there already and needs no content, and what is known of the disk |
 //! | `stream` | a range on its way to disk |
 //! | `file` | where content is written |
 //! | `finish` | the verdict, the commit, and the end of the job |
@@ -25,12 +25,11 @@ mod same;
 #[path = "../../../tests/sim/mod.rs"]
 mod sim;
 mod stream;
-mod twins;
 
 pub(crate) use self::options::{Delivered, ReceiveOptions};
 pub use self::stream::LATE_RANGES_MAX;
 pub use self::stream::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
-pub use self::stream::gaps::{PIECE_BYTES, PIECES_FREE};
+pub use self::stream::chunks::{PIECE_BYTES, PIECES_FREE};
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,13 +1,14 @@
 //! One incoming data stream: its range to disk, its progress back.
 //!
-//! `beginning` is its header, and the wait of a range that came before its file was answered; `chunks` are put together from
-//! packets and go to the disk; `gaps` bounds the order that packets come in, and `backlog` is the brake on the peer when the
-//! disk is behind.
+//! | file | noun |
+//! |---|---|
+//! | `beginning` | its header, and the wait of a range that came before its file was answered |
+//! | `chunks` | put together from packets, in bounded disorder, and given to the disk |
+//! | `backlog` | the brake on the peer when the disk is behind |
 
 pub(super) mod backlog;
 pub(super) mod beginning;
-mod chunks;
-pub(super) mod gaps;
+pub(super) mod chunks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,7 +8,6 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `messages` | what the receiver says |
 //! | `offer` | headers, as the walk finds files; offering again what changed |
 //! | `source` | where an offered file lies |
 //! | `queue` | what is sent next, small files many at a time |
@@ -19,7 +18,6 @@
 
 mod check;
 mod early;
-mod messages;
 mod offer;
 pub(crate) mod outlet;
 mod queue;
@@ -49,10 +47,10 @@ use super::walk::Walked;
 use super::{JobTools, SessionError, feed_ledger};
 use crate::congestion::PathState;
 use crate::progress::{Counters, Observer};
-use crate::protocol::message::{Failure, FileId, Message, SenderStats};
-use crate::protocol::{HEADERS_AHEAD_MAX, features};
+use crate::protocol::message::{Failure, FileId, Message, ReceiverMessage, SenderStats};
+use crate::protocol::{HAVE_DIGESTS_MAX, HEADERS_AHEAD_MAX, features};
 use crate::storage::{ByteFiles, Tree, WalkEntry};
-use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions};
+use crate::transfer::job::offers::{Offers, OffersAction, OffersOptions, room_for};
 
 /// How often the path's figures go to the receiver and the counters.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
@@ -245,6 +243,30 @@ impl<F: ByteFiles> Sender<F> {
     /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
     pub(crate) fn is_busy(&self) -> bool {
         self.ledger().is_busy()
+    }
+
+    /// Feeds a message of the receiver's.
+    ///
+    /// # Errors
+    /// The rule that the message breaks; the connection is to be closed.
+    pub(crate) fn on_message(&self, message: ReceiverMessage) -> Result<(), SessionError> {
+        let account = &self.0.tools.account;
+        match message {
+            ReceiverMessage::Pos(pos) => self.feed(|ledger| ledger.on_pos(pos))?,
+            ReceiverMessage::Have(have) => {
+                self.feed(|ledger| ledger.on_have(&have, |bytes| account.take_for_digests(bytes)))?;
+            }
+            ReceiverMessage::Done(done) => self.feed(|ledger| ledger.on_done(done))?,
+            ReceiverMessage::Named(named) => self.feed(|ledger| ledger.on_named(named))?,
+            ReceiverMessage::Settled => self.feed(|ledger| ledger.on_settled())?,
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for as many more digests as a message may hold. A receiver that is not heard meanwhile has its
+    /// windows; room is made by our own disk, which has to read what they are compared with.
+    pub(crate) fn has_room_for_digests(&self) -> bool {
+        self.0.tools.account.take_for_digests(room_for(HAVE_DIGESTS_MAX)).is_some()
     }
 
     /// Gives one file up for good and tells the receiver.

@@ -13,7 +13,6 @@ use crate::session::processor::ProcessorShare;
 /// Waits of the files of a sender, in microseconds, all together.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    /// For the disk.
     pub(super) read: AtomicU64,
     /// Until the connection took more.
     pub(super) write: AtomicU64,
@@ -35,7 +34,7 @@ impl SenderMeter {
         Self { path, acked, waits: (0, 0), looked, processor }
     }
 
-    /// What has been measured since the last look; it is added to the counters, too.
+    /// The figures since the last look, which are added to the counters, too.
     pub(super) fn look(&mut self, waits: &Waits, counters: &Counters) -> SenderStats {
         let [acked, waits] = [self.path.acked(), (Counters::read(&waits.read), Counters::read(&waits.write))];
         let elapsed = self.looked.elapsed();

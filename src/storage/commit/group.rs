@@ -40,7 +40,7 @@ struct GroupEntry {
     told: Told,
 }
 
-/// What is there under its name already, and is to be durable.
+/// A file that is there under its name already, and is to be durable.
 struct ExistingObject {
     root: Destination,
     path: WirePath,
@@ -225,7 +225,7 @@ impl CommitGroup {
     }
 }
 
-/// What could not be synced.
+/// The names that could not be synced.
 #[derive(Default)]
 struct Failures {
     /// The names in these are not durable.

@@ -15,11 +15,8 @@ use crate::storage::{meta, mode};
 
 /// A file whose content turned out to be the new one already.
 pub(crate) struct Touch<R = Destination, F = Source> {
-    /// Where it lies.
     pub(crate) root: R,
-    /// The file.
     pub(crate) source: Arc<F>,
-    /// Its name there.
     pub(crate) path: WirePath,
     /// Its new time of modification.
     pub(crate) mtime: Mtime,
@@ -30,7 +27,7 @@ pub(crate) struct Touch<R = Destination, F = Source> {
 /// One of a group. Once `outcome` is a failure, the later steps leave it out.
 pub(super) struct Touched {
     touch: Touch,
-    /// What could not be set, which the content does not need.
+    /// The time or mode that could not be set, which the content does not need.
     unset: Option<StorageError>,
     outcome: Result<(), StorageError>,
     told: Told,

@@ -1,4 +1,4 @@
-//! What a part holds: written in any order, holes where zeros are, or taken from a file that is there.
+//! The content of a part: written in any order, holes where zeros are, or taken from a file that is there.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,7 +23,7 @@ const WRITE_BACK_BYTES: u64 = 8 << 20;
 /// Bytes copied at a time where the kernel cannot copy for us.
 const COPY_BYTES: usize = 1 << 20;
 
-/// What a part has still to copy of the file that is to become its content.
+/// The rest that a part has to copy of the file that is to become its content.
 #[derive(Debug)]
 pub struct Adoption {
     left: VecDeque<Range<u64>>,

@@ -15,11 +15,11 @@ use crate::storage::own_names::scratch_name;
 use crate::storage::part_name::without_dot;
 use crate::storage::system;
 
-/// What came of opening a part's name.
+/// The result of opening a part's name.
 pub(super) enum PartOpening {
     /// A file of ours, new or found.
     Part(File, ObjectId),
-    /// What was in the way is not any more, or has just changed: it is to be tried again.
+    /// The obstacle is gone, or has just changed: it is to be tried again.
     Changed,
     /// A file of another user has the name, or a directory.
     Foreign,

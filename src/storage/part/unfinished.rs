@@ -26,36 +26,34 @@ use crate::storage::request::WalkRequest;
 use crate::storage::root::Tree;
 use crate::storage::walk::{Links, Walk, WalkEntry, walk};
 
-/// What an earlier transfer has left of a file, or what one is writing now.
+/// A partial file that an earlier transfer has left, or that one is writing now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
+pub(crate) struct Unfinished {
     /// The file that it is to become; a name that is nearly as long as names can be is cut.
     pub path: WirePath,
     /// Bytes that are there.
     pub size: u64,
     /// How long ago it was last written to.
     pub age: Duration,
-    /// What has become of it.
+    /// Whether it is kept, is removed, or could not be.
     pub fate: Fate,
 }
 
-/// What a search did with an unfinished file.
+/// The fate of an unfinished file in a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing.
+pub(crate) enum Fate {
     Kept,
-    /// It was removed.
     Removed,
     /// It was to be removed and is there still.
     Left(Failure),
 }
 
 /// An unfinished file, or a directory that cannot be searched.
-pub type Looked = Result<Unfinished, (Vec<u8>, Failure)>;
+pub(crate) type Looked = Result<Unfinished, (Vec<u8>, Failure)>;
 
 /// Whether what is found is removed, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removal {
+pub(crate) enum Removal {
     /// It is only looked at.
     None,
     /// For a client: what anyone may continue, or it alone.
@@ -71,7 +69,7 @@ const STILL_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Looks for unfinished files, lazily: below a directory, or those of one file.
 #[derive(Debug)]
-pub struct PartSearch {
+pub(crate) struct PartSearch {
     tree: Tree,
     /// The directory where it begins; `None` is the top.
     top: Option<WirePath>,
@@ -100,7 +98,7 @@ struct ListedDir {
 impl PartSearch {
     /// Looks below `below`, which need not be a directory: then it is the name of the file that is not finished. Links lead
     /// nowhere, and what the tree does not show is not there.
-    pub fn new(tree: Tree, below: Option<WirePath>) -> Self {
+    pub(crate) fn new(tree: Tree, below: Option<WirePath>) -> Self {
         let is_dir = below.as_ref().is_none_or(|at| matches!(tree.stat(at), Ok(Some(meta)) if meta.kind == Kind::Dir));
         let (top, target) = match below {
             Some(file) if !is_dir => (file.parent(), Some(file.name().to_vec())),
@@ -126,21 +124,21 @@ impl PartSearch {
 
     /// Only what this owner alone may continue, and no word of anything else.
     #[must_use]
-    pub fn of(mut self, owner: Option<String>) -> Self {
+    pub(crate) fn of(mut self, owner: Option<String>) -> Self {
         self.owner = owner;
         self
     }
 
     /// Only what was not written to for so long.
     #[must_use]
-    pub fn older(mut self, age: Duration) -> Self {
+    pub(crate) fn older(mut self, age: Duration) -> Self {
         self.older = age;
         self
     }
 
     /// With no more memory for names than there is in `room`.
     #[must_use]
-    pub fn in_room(mut self, room: NameRoom) -> Self {
+    pub(crate) fn in_room(mut self, room: NameRoom) -> Self {
         self.walk = self.walk.in_room(room.clone());
         self.room = room;
         self
@@ -148,14 +146,14 @@ impl PartSearch {
 
     /// Removes what is found.
     #[must_use]
-    pub fn removing(mut self, removal: Removal) -> Self {
+    pub(crate) fn removing(mut self, removal: Removal) -> Self {
         self.removal = removal;
         self
     }
 
     /// Goes on by one name, which may be none of a part; `Break` at the end. For whoever has to look whether the search is
     /// still wanted. An error comes with the directory that cannot be searched.
-    pub fn step(&mut self) -> ControlFlow<(), Option<Looked>> {
+    pub(crate) fn step(&mut self) -> ControlFlow<(), Option<Looked>> {
         if let Some(complaint) = self.complaints.pop_front() {
             return ControlFlow::Continue(Some(complaint));
         }

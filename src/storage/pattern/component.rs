@@ -7,10 +7,9 @@ use super::glob::Glob;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::WirePath;
 
-/// What one component of a pattern means.
+/// The meaning of one component of a pattern.
 #[derive(Debug)]
 pub(crate) enum PatternComponent {
-    /// This name.
     Name(Vec<u8>),
     /// The names that match, with a leading dot only where the pattern has one.
     Glob {

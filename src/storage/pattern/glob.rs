@@ -14,16 +14,14 @@ pub const GROUPS_MAX: usize = 32;
 /// Why a text is no glob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GlobError {
-    /// Globs are text.
     #[error("a pattern that is not UTF-8")]
     NotText,
     /// Nobody types so much.
     #[error("a pattern longer than {GLOB_BYTES_MAX} bytes")]
     Long,
-    /// Likewise.
     #[error("a pattern with more than {GROUPS_MAX} groups in braces")]
     Groups,
-    /// What the glob compiler says.
+    /// The words of the glob compiler.
     #[error("{0}")]
     Syntax(String),
 }

@@ -20,7 +20,7 @@ pub const MATCHES_MAX: usize = 100_000;
 /// has them in memory.
 pub const VISITS_MAX: usize = 2_000_000;
 
-/// What the patterns of one request may still cost. Each pattern takes from what those before it left.
+/// The rest of the effort that the patterns of one request may cost. Each pattern takes from what those before it left.
 #[derive(Debug)]
 pub(super) struct Effort {
     matches: usize,
@@ -28,7 +28,7 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// What one request may cost.
+    /// The effort that one request may cost.
     pub(super) fn for_one_request() -> Self {
         Self { matches: MATCHES_MAX, visits: VISITS_MAX }
     }
@@ -70,7 +70,7 @@ pub(super) struct PatternSearch<'a> {
     steps: Vec<PatternComponent>,
 }
 
-/// What a search takes along on its way down.
+/// The context that a search takes along on its way down.
 struct SearchContext<'a> {
     effort: &'a mut Effort,
     finds: &'a mut dyn Finds,
@@ -132,7 +132,7 @@ impl<'a> PatternSearch<'a> {
             if !self.root.shows(dir, &name) {
                 continue;
             }
-            let (mut next, is_match) = self.next_states(states, &name);
+            let (next, is_match) = self.next_states(states, &name);
             if !is_match && next.is_empty() {
                 continue;
             }
@@ -144,20 +144,30 @@ impl<'a> PatternSearch<'a> {
                 if (errand.hand_on)(Match { at: path, is_dir }, errand.finds).is_break() {
                     return Err(SearchEnd::Gone);
                 }
-            } else if is_dir
-                && let Ok(path) = path
-                // A directory that cannot be read holds no match; one that was asked for by name says why.
-                && let Ok(child) = dir.child(&name).map(Arc::new)
-                && let Ok(names) = DirNames::of(&child, &errand.finds.name_room())
-            {
-                if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
-                    // A pattern `*/` names the mount point that it matches; `**` only searches.
-                    next.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));
-                }
-                self.descend(&child, names, Some(&path), &next, errand)?;
+            } else if is_dir && let Ok(path) = path {
+                self.descend_into(dir, &name, &path, next, errand)?;
             }
         }
         Ok(())
+    }
+
+    /// The same in a directory below that one, which is called `name`.
+    fn descend_into(
+        &self,
+        dir: &Arc<Dir>,
+        name: &[u8],
+        path: &WirePath,
+        mut states: Vec<usize>,
+        errand: &mut SearchContext<'_>,
+    ) -> Result<(), SearchEnd> {
+        // A directory that cannot be read holds no match; one that was asked for by name says why.
+        let Ok(child) = dir.child(name).map(Arc::new) else { return Ok(()) };
+        let Ok(names) = DirNames::of(&child, &errand.finds.name_room()) else { return Ok(()) };
+        if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
+            // A pattern `*/` names the mount point that it matches; `**` only searches.
+            states.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));
+        }
+        self.descend(&child, names, Some(path), &states, errand)
     }
 
     /// The steps that may follow below `name`, and whether `name` itself is what the pattern means.

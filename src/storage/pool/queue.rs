@@ -10,11 +10,11 @@ use crate::storage::fair::ClientId;
 
 /// A connection's queue: the one that closes it.
 #[derive(Debug)]
-pub struct OpenQueue(pub(super) DiskQueue);
+pub(crate) struct OpenQueue(pub(super) DiskQueue);
 
 impl OpenQueue {
     /// The queue, for all who put in work.
-    pub fn queue(&self) -> DiskQueue {
+    pub(crate) fn queue(&self) -> DiskQueue {
         self.0.clone()
     }
 }
@@ -28,7 +28,7 @@ impl Drop for OpenQueue {
 /// A connection's queue. Cheap to clone. After it was closed, what is put in is not done; it is dropped on one of the
 /// threads all the same, for it may hold files, and closing those may block.
 #[derive(Clone)]
-pub struct DiskQueue {
+pub(crate) struct DiskQueue {
     pub(super) handle: Arc<DiskHandle>,
     pub(super) id: ClientId,
     pub(super) lost: Arc<LostWork>,
@@ -45,7 +45,7 @@ impl DiskQueue {
     ///
     /// # Errors
     /// [`Lost`] when `f` panicked, or the queue was closed before it began.
-    pub fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    pub(crate) fn run<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
@@ -56,14 +56,14 @@ impl DiskQueue {
     }
 
     /// Runs `f` on one of the threads, some time.
-    pub fn spawn(&self, f: impl FnOnce() + Send + 'static) {
+    pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         self.push(Lane::Usual, Box::new(f));
     }
 
     /// Runs `f`, which takes processor time and no disk, when the threads of this machine have nothing better to do.
     ///
     /// It should be short all the same, and go on with another `f`: the queue may be closed meanwhile.
-    pub fn spawn_long(&self, f: impl FnOnce() + Send + 'static) {
+    pub(crate) fn spawn_long(&self, f: impl FnOnce() + Send + 'static) {
         self.push(Lane::Long, Box::new(f));
     }
 
@@ -71,7 +71,7 @@ impl DiskQueue {
     ///
     /// # Errors
     /// As [`DiskQueue::run`].
-    pub fn run_long<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    pub(crate) fn run_long<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         &self,
         f: F,
     ) -> impl Future<Output = Result<T, Lost>> + Send + use<T, F> {
@@ -81,7 +81,7 @@ impl DiskQueue {
     }
 
     /// Resolves when a piece of this queue's work has panicked.
-    pub async fn lost(&self) {
+    pub(crate) async fn lost(&self) {
         loop {
             let noted = self.lost.noted.notified();
             if self.lost.seen.load(Ordering::Acquire) {

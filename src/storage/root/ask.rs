@@ -1,4 +1,4 @@
-//! What a file system does with names and times: asked, not assumed.
+//! The rules of a file system for names and times: asked, not assumed.
 
 use std::io;
 

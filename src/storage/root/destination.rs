@@ -1,4 +1,4 @@
-//! What is written: names that a peer sends.
+//! The tree that is written to: names that a peer sends.
 
 use std::io;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl Destination {
         self.0.root.path()
     }
 
-    /// What a name is; `None` when nothing is there. A link as the last component is not followed.
+    /// The facts of a name; `None` when nothing is there. A link as the last component is not followed.
     ///
     /// # Errors
     /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).

@@ -23,7 +23,7 @@ pub(super) struct Dirlinks {
     made: Mutex<HashSet<ObjectId>>,
 }
 
-/// What is still to be gone through of a path.
+/// The rest of a path that is to be gone through.
 enum PathStep {
     Component {
         name: Vec<u8>,
@@ -79,18 +79,24 @@ impl Dirlinks {
                 continue;
             }
             followed += 1;
-            let (link, target) = dir.open_link(&name)?;
-            if followed > FOLLOWED_MAX || !self.stands_for_directory(&link) {
-                return Err(Errno::LOOP);
-            }
-            if target.first() == Some(&b'/') {
-                return Err(Errno::XDEV);
-            }
+            let target = self.target_of(dir, &name, followed)?;
             todo.push(PathStep::EndOfLink(real.iter().map(|(name, _)| name.clone()).collect()));
             todo.extend(steps(&target, true));
         }
         let names: Vec<Vec<u8>> = real.into_iter().map(|(name, _)| name).collect();
         Ok(names.join(&b'/'))
+    }
+
+    /// Where a link leads, which is the one that is followed as `followed`th.
+    fn target_of(&self, dir: &Dir, name: &[u8], followed: usize) -> Result<Vec<u8>, Errno> {
+        let (link, target) = dir.open_link(name)?;
+        if followed > FOLLOWED_MAX || !self.stands_for_directory(&link) {
+            return Err(Errno::LOOP);
+        }
+        if target.first() == Some(&b'/') {
+            return Err(Errno::XDEV);
+        }
+        Ok(target)
     }
 
     fn stands_for_directory(&self, link: &Stat) -> bool {
@@ -128,8 +134,9 @@ mod tests {
 
     use super::*;
     use crate::protocol::message::{Kind, Status};
+    use crate::storage::part::Part;
     use crate::storage::testing::{SOME_TIME, TestRoot, wire};
-    use crate::storage::{Destination, Fresh, Owner, Part, Replace};
+    use crate::storage::{Destination, Fresh, Owner, Replace};
 
     /// Each way of resolving paths, at a time when all links of the test are there.
     fn keeping(place: &TestRoot) -> [Destination; 2] {

@@ -13,7 +13,7 @@ use super::Destination;
 use crate::protocol::path::WirePath;
 use crate::transfer::commit::{Durability, Replace};
 
-/// What a link is called for before it has its name.
+/// The name of a link before it has its own.
 pub(super) const TEMPORARY: &str = "link";
 /// Names that are tried for a link that is to be renamed.
 const TEMPORARY_ATTEMPTS: usize = 64;

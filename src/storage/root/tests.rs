@@ -4,8 +4,9 @@ use super::destination::UNSYNCED_MAX;
 use super::*;
 use crate::protocol::message::{Kind, Mtime, Status};
 use crate::protocol::path::WirePath;
+use crate::storage::part::Part;
 use crate::storage::testing::{SOME_TIME, TestRoot, bound_by_permissions, wire};
-use crate::storage::{Filters, Fresh, Links, Owner, Part, Replace, WalkEntry, WalkRequest, walk};
+use crate::storage::{Filters, Fresh, Links, Owner, Replace, WalkEntry, WalkRequest, walk};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt as _, symlink};
 

@@ -1,4 +1,4 @@
-//! What is read: names that a walk found, or that a peer asks for.
+//! The tree that is read: names that a walk found, or that a peer asks for.
 
 use std::io;
 use std::path::Path;
@@ -110,7 +110,7 @@ impl Tree {
         Self(Arc::new(TreeInner { root: self.0.root.clone(), named, parents: Parents::default() }))
     }
 
-    /// What a name is; `None` when nothing is there. A link as the last component is not followed.
+    /// The facts of a name; `None` when nothing is there. A link as the last component is not followed.
     ///
     /// # Errors
     /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).

@@ -27,7 +27,7 @@ pub(crate) fn heal() {
     FAILING.with_borrow_mut(HashSet::clear);
 }
 
-/// What a sync of one object is to give here.
+/// The result that a sync of one object is to have here.
 pub(crate) fn injected(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let inode = rustix::fs::fstat(fd)?.st_ino;
     if FAILING.with_borrow(|failing| failing.contains(&inode)) { Err(Errno::IO) } else { Ok(()) }

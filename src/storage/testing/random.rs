@@ -25,7 +25,6 @@ impl Random {
         self.below(100) < percent
     }
 
-    /// Any of them.
     pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }

@@ -1,10 +1,10 @@
-//! What filters leave out of a walk, and whether anything was left.
+//! The names that filters leave out of a walk, and whether anything was left.
 
 use super::super::filter::Filters;
 use super::WalkEntry;
 use crate::protocol::path::{WirePath, escape};
 
-/// What helps where a directory is left out in which a pattern would keep something.
+/// The remedy where a directory is left out in which a pattern would keep something.
 const KEEP_DIRECTORIES: &str = ", and nothing below it is looked at (--include '*/' keeps directories)";
 
 /// The filters of a walk, and what they have done.
@@ -19,7 +19,6 @@ enum SoFar {
     Nothing,
     /// All there was; this is what was left out first, and why.
     Everything(String),
-    /// Not all.
     Some,
 }
 

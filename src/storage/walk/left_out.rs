@@ -12,24 +12,24 @@ use crate::storage::root::Tree;
 
 /// Whether the files go to the directory of that path below a directory, of which is given what it is known by: its device, and
 /// usually its number. The path may be empty.
-pub type Recognise = dyn Fn(u64, u64, &[u8]) -> bool + Send;
+pub(crate) type Recognise = dyn Fn(u64, u64, &[u8]) -> bool + Send;
 
 /// A directory that a walk leaves out, which need not exist when it begins.
 #[derive(Default)]
-pub struct LeftOut {
+pub(crate) struct LeftOut {
     path: Option<PathBuf>,
     recognise: Option<Box<Recognise>>,
 }
 
 impl LeftOut {
     /// The one that has this path, if any.
-    pub fn at(path: Option<PathBuf>) -> Self {
+    pub(crate) fn at(path: Option<PathBuf>) -> Self {
         Self { path, recognise: None }
     }
 
     /// Also one that is recognised when the walk comes across it.
     #[must_use]
-    pub fn or(self, recognise: Option<Box<Recognise>>) -> Self {
+    pub(crate) fn or(self, recognise: Option<Box<Recognise>>) -> Self {
         Self { recognise, ..self }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn destination_left_out(name: &WirePath) -> Option<WalkEntry> {
 
 impl Walk {
     /// The same walk without the directory that the files go to.
-    pub fn leaving_out(mut self, destination: LeftOut) -> Self {
+    pub(crate) fn leaving_out(mut self, destination: LeftOut) -> Self {
         self.left_out = destination;
         self
     }

@@ -1,4 +1,4 @@
-//! What has no content that could be sent: pipes, sockets, devices.
+//! Files without content that could be sent: pipes, sockets, devices.
 
 use rustix::fs::{FileType, Stat};
 
@@ -7,13 +7,13 @@ use super::WalkEntry;
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::WirePath;
 
-/// What is neither a file nor a directory nor a link, in a word.
+/// The kind of something that is neither a file nor a directory nor a link, in a word.
 pub(super) fn kind_of(root: &Tree, at: &WirePath) -> &'static str {
     let found = root.open_dir(at.parent().as_ref()).ok().and_then(|dir| dir.stat(at.name()).ok());
     found.map_or("special file", |found| special_kind(&found))
 }
 
-/// What was named and is nothing that has a content to be sent.
+/// A name that stands for something without content.
 pub(super) fn special(root: &Tree, at: &WirePath, name: &WirePath) -> Option<WalkEntry> {
     let what = kind_of(root, at);
     let text = format!("it is a {what}; what a command reads of it can be sent: qft send - REMOTE:NAME <FILE");

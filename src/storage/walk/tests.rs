@@ -72,7 +72,7 @@ fn part_files_are_left_out_and_what_only_ends_like_them_is_a_problem() {
     place.write(".f.qft-part/g", b"x");
     let names = ["!.f.qft-part BadName", "a=a", "!b.qft-part BadName", "d=d/"];
     assert_eq!(simple(&place, None, None), names, "for who only looks");
-    let read = walk(all(&place, None, None), Filters::none(), Links::Skip).to_be_read();
+    let read = walk(all(&place, None, None), Filters::none(), Links::Skip).of_files_to_read();
     let (one, two) =
         ("#d: 1 unfinished file of earlier transfers left out", "#.: 2 unfinished files of earlier transfers left out");
     assert_eq!(lines(read), [&names[..], &[one, two]].concat());

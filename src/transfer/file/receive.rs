@@ -110,7 +110,7 @@ impl ReceiveFile {
     }
 
     /// A data stream announces the first `len` bytes, which it sent ahead of the answer: whether they are wanted.
-    /// What is not wanted counts for nothing.
+    /// Content that is not wanted counts for nothing.
     ///
     /// # Errors
     /// The rule that the range breaks; the file is then unchanged.

@@ -52,7 +52,6 @@ pub(crate) struct Existing {
     pub(crate) kind: Kind,
     /// Bytes.
     pub(crate) size: u64,
-    /// Last modification.
     pub(crate) mtime: Mtime,
     /// Permission bits; the lower nine are used.
     pub(crate) mode: u32,
@@ -79,7 +78,6 @@ pub(crate) struct Policy {
 /// The decision on one offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Nothing is needed.
     Skip(SkipReason),
     /// It cannot be taken.
     Refuse(Failure),
@@ -109,7 +107,6 @@ pub(crate) struct Start {
 pub(crate) enum Basis {
     /// Nothing: the partial file, if any, starts again.
     None,
-    /// The partial file.
     Part,
     /// The file under the final name, an older version.
     Target,

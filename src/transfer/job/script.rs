@@ -1,4 +1,4 @@
-//! What the scripts of both ledgers have in common: a step of a job that is played, in words.
+//! The common part of the scripts of both ledgers: a step of a job that is played, in words.
 
 use super::JobError;
 use crate::protocol::message::{Failure, Status};
@@ -12,7 +12,7 @@ pub(super) fn failure(status: Status) -> Failure {
     Failure::new(status, "")
 }
 
-/// What a ledger wants done after an input, and what the input gave, joined by commas.
+/// The actions of a ledger after an input, and the result of the input, joined by commas.
 pub(super) fn in_words(actions: impl Iterator<Item = String>, result: Result<Option<String>, JobError>) -> String {
     let result = result.unwrap_or_else(|error| Some(format!("error: {error}")));
     actions.chain(result).collect::<Vec<_>>().join(", ")

@@ -44,7 +44,7 @@ pub(crate) struct Twin {
     pub(crate) id: FileId,
 }
 
-/// What earlier names of the job mean for one that is offered.
+/// The meaning of the job's earlier names for one that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TwinCheck {
     /// None of them is like it.

@@ -9,7 +9,7 @@ use crate::congestion::{AGE_MAX, PastPath};
 /// Paths that are remembered; the oldest make room. More than anyone meets in a day, but for servers in great demand.
 const PATHS_MAX: usize = 1024;
 
-/// What is known of paths, newest first, each address once.
+/// The paths that are known, newest first, each address once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PathList(Vec<PathEntry>);
 
@@ -22,7 +22,7 @@ struct PathEntry {
 }
 
 impl PathList {
-    /// What was learnt just now.
+    /// The figures that were learnt just now.
     pub fn of(address: &str, past: &PastPath, now: SystemTime) -> Self {
         let Self(mut entries) = Self::default();
         // An address with a space in it could not be read back.
@@ -37,7 +37,7 @@ impl PathList {
         Self(entries)
     }
 
-    /// What is known of the path to `address`, unless it is too old to be used.
+    /// The path to `address` as it was, unless that is too old to be used.
     pub fn lookup(&self, address: &str, now: SystemTime) -> Option<PastPath> {
         let entry = self.0.iter().find(|entry| entry.address == address)?;
         Some(PastPath { bandwidth: entry.bandwidth, min_rtt: entry.min_rtt, age: entry.age(now)? })

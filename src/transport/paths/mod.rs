@@ -17,7 +17,7 @@ pub use memory::PathMemory;
 /// Bytes that must have been sent for the path to be known: three seconds at 10 Mbit/s.
 const SENT_MIN: u64 = 4 << 20;
 
-/// What a connection, whose controller reports into `state`, has learnt; `None` when that is too little.
+/// The lesson of a connection whose controller reports into `state`; `None` when it is too little.
 pub(crate) fn learnt(connection: &Connection, state: &PathState) -> Option<PastPath> {
     state.snapshot().past().filter(|_| connection.stats().udp_tx.bytes >= SENT_MIN)
 }

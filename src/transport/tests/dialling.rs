@@ -1,6 +1,7 @@
 //! Which address answers, and when.
 
 use super::*;
+use crate::transport::race::HEAD_START;
 
 #[tokio::test]
 async fn no_answer_is_said_at_the_deadline_and_names_the_address() {

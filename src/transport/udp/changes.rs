@@ -1,4 +1,4 @@
-//! What the kernel says when a route, an address or a link of this machine changes.
+//! The kernel's notices that a route, an address or a link of this machine has changed.
 //!
 //! That something has changed is all that is taken from it: a connection that asks its peer whether it is there finds
 //! the rest out. The socket needs no new one, since it is bound to no address of its own; the kernel chooses one for
@@ -21,7 +21,6 @@ pub(crate) struct RouteChanges {
 }
 
 impl RouteChanges {
-    /// Begins to listen.
     pub(crate) fn listen() -> Self {
         Self { source: NetlinkSocket::open(), told_at: None }
     }
@@ -110,7 +109,6 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod other {
-    /// Nothing is told.
     pub(super) enum NetlinkSocket {}
 
     impl NetlinkSocket {

@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant};
 
 use super::layer::{Layer, layered};
 
-/// What all sockets have heard that share this.
+/// The last packet that any of the sockets has heard that share this.
 #[derive(Clone)]
 pub(crate) struct Heard(Arc<Clock>);
 

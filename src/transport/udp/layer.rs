@@ -10,22 +10,18 @@ use std::task::{Context, Poll};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
-/// What lies on top of a socket. What a layer does not say here is as below it.
+/// A layer on top of a socket. The calls that it does not define here are those of the socket below it.
 pub(super) trait Layer: fmt::Debug + Send + Sync + 'static {
-    /// The socket below.
     fn below(&self) -> &Arc<dyn AsyncUdpSocket>;
 
-    /// As [`AsyncUdpSocket::create_io_poller`].
     fn poller(&self) -> Pin<Box<dyn UdpPoller>> {
         self.below().clone().create_io_poller()
     }
 
-    /// As [`AsyncUdpSocket::try_send`].
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.below().try_send(transmit)
     }
 
-    /// As [`AsyncUdpSocket::poll_recv`].
     fn poll_recv(
         &self,
         cx: &mut Context<'_>,
@@ -35,12 +31,10 @@ pub(super) trait Layer: fmt::Debug + Send + Sync + 'static {
         self.below().poll_recv(cx, bufs, meta)
     }
 
-    /// As [`AsyncUdpSocket::max_transmit_segments`].
     fn max_transmit_segments(&self) -> usize {
         self.below().max_transmit_segments()
     }
 
-    /// As [`AsyncUdpSocket::max_receive_segments`].
     fn max_receive_segments(&self) -> usize {
         self.below().max_receive_segments()
     }

@@ -23,10 +23,11 @@ mod system;
 mod throttle;
 
 pub(crate) use changes::RouteChanges;
-pub use duplicates::Duplicates;
+pub(crate) use duplicates::Duplicates;
 pub(crate) use duplicates::send_urgently;
 pub(super) use heard::Heard;
 pub(crate) use route::{find_route, source_of};
-pub use socket::{Granted, SOCKET_BUFFER_BYTES, SocketReport, examine_socket};
+pub use socket::Granted;
+pub(crate) use socket::{SOCKET_BUFFER_BYTES, examine_socket};
 pub(crate) use throttle::ThrottledPeer;
 pub use throttle::{Rate, Throttle};

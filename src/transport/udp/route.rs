@@ -1,4 +1,4 @@
-//! What the system knows of the way to a peer before the first packet goes out.
+//! The system's knowledge of the way to a peer before the first packet goes out.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

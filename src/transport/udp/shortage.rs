@@ -11,7 +11,7 @@ const STANDSTILL_MIN: Duration = Duration::from_millis(15);
 /// How long that is remembered. The next standstill after it costs a tenth of a second.
 const MEMORY: Duration = Duration::from_secs(30);
 
-/// What has been seen of it.
+/// The observations so far of a process that gets no processor.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     until: Option<Instant>,

@@ -12,7 +12,7 @@ use super::throttle::Throttle;
 use super::{Duplicates, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
-pub const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// Where halving stops on systems that refuse what is too large instead of cutting it.
 const SOCKET_BUFFER_BYTES_MIN: usize = 256 * 1024;
 
@@ -26,7 +26,7 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// What is asked for: enough for any link.
+    /// The buffers that are asked for: enough for any link.
     pub const WANTED: Self = Self { receive: SOCKET_BUFFER_BYTES, send: SOCKET_BUFFER_BYTES };
 
     /// What to tell the user when a buffer is smaller than `needed`: which, how much there is, what it does, and the
@@ -39,7 +39,7 @@ impl Granted {
         Some(format!("small UDP buffers ({}): a fast link {harm}; to allow more: {command}", sizes.join(", ")))
     }
 
-    /// The command alone.
+    /// The command that raises the limits, without words around it.
     pub fn command(&self, needed: Self) -> Option<String> {
         let short = self.short(needed);
         let mut settings: Vec<_> = short.iter().map(|(.., name)| format!("{name}={SOCKET_BUFFER_BYTES}")).collect();
@@ -56,16 +56,16 @@ impl Granted {
     }
 }
 
-/// What the buffer for packets that arrive is called.
+/// The name of the limit on the buffer for packets that arrive.
 const RECEIVE: &str = "receive";
 /// The system's settings that limit the buffers.
 const RECEIVE_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.rmem_max" } else { "kern.ipc.maxsockbuf" };
 const SEND_LIMIT: &str = if cfg!(target_os = "linux") { "net.core.wmem_max" } else { "kern.ipc.maxsockbuf" };
 
-/// What a socket of this machine can do.
+/// The abilities of a socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SocketReport {
-    /// Its buffers.
+pub(crate) struct SocketReport {
+    /// The bytes that the system granted for it.
     pub granted: Granted,
     /// Packets that one call can send (GSO); 1 where the system cannot.
     pub send_segments: usize,
@@ -77,7 +77,7 @@ pub struct SocketReport {
 ///
 /// # Errors
 /// The system gives no socket.
-pub fn examine_socket() -> io::Result<SocketReport> {
+pub(crate) fn examine_socket() -> io::Result<SocketReport> {
     let bind_any = |ip: IpAddr| bind(SocketAddr::new(ip, 0));
     let (socket, granted) =
         bind_any(Ipv4Addr::UNSPECIFIED.into()).or_else(|_| bind_any(Ipv6Addr::UNSPECIFIED.into()))?;

@@ -137,7 +137,7 @@ impl Throttle {
 
     /// The time until what is handed over next has left, with packets of so many bytes: first what has left already is
     /// paid for, copies of it included, then one call that may have been ready before it.
-    pub fn flush_time(&self, packet: u16) -> Duration {
+    pub(crate) fn flush_time(&self, packet: u16) -> Duration {
         let call = f64::from(packet) * self.packets_in_call() as f64;
         let debt = self.0.sent.pool().debt(Instant::now());
         Duration::from_secs_f64((debt + call) / self.0.rate.per_second())

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use qft::protocol::message::{FileId, Header, Kind, Mtime};
 use qft::protocol::path::WirePath;
 use qft::protocol::{FILTERS_MAX, PATTERNS_MAX};
-use qft::storage::Filters;
 use qft::testing;
+use qft::testing::storage::Filters;
 use tempfile::TempDir;
 
 /// Files of the tree; beside them links, one of which leads out.

@@ -16,7 +16,7 @@ use crate::cli::exit::{Complaint, Exit};
 use crate::cli::ui::json::Json;
 use crate::keys::certificate::{self, CertificateRequest, CertificateRole, IssueError, Issued};
 use crate::protocol::path::{escape, escape_path};
-use crate::session::local::host_name;
+use crate::session::host_name;
 
 /// The authority's name in its directory.
 const CA: &str = "ca";

@@ -12,7 +12,7 @@ use crate::cli::ui::text::shown;
 use crate::digest::{Engine, engine};
 use crate::keys::Identity;
 use crate::keys::trust::{Clients, Remotes};
-use crate::session::local::host_name;
+use crate::session::host_name;
 use crate::storage::allow_many_open_files;
 use crate::transport::{Granted, SOCKET_BUFFER_BYTES, examine_socket};
 

@@ -39,7 +39,7 @@ pub(super) fn rewrite(text: &str, edit: impl Fn(Remote) -> Option<Remote>) -> St
     new
 }
 
-/// What stands behind the first `#`.
+/// The comment behind the first `#`.
 fn comment(line: &str) -> Option<&str> {
     line.split_once('#').map(|(_, comment)| comment)
 }

@@ -33,7 +33,7 @@ impl<S: Store> PartSlot<S> {
         part
     }
 
-    /// Whoever wants it next opens it again.
+    /// The next thread that wants it opens it again.
     fn give_up(&mut self) {
         (self.part, self.room) = (PartState::Unopened, None);
     }

@@ -106,7 +106,7 @@ async fn read_first(content: &mut RecvStream) -> Result<Option<Chunk>, Beginning
     .await
 }
 
-/// What has come until the header is whole.
+/// The pieces that have come until the header is whole.
 #[derive(Default)]
 struct Partial {
     header: [u8; RANGE_HEADER_BYTES],

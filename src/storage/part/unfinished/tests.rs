@@ -2,8 +2,9 @@ use std::fs::{self, File};
 
 use super::*;
 use crate::protocol::path::{PART_SUFFIX, escape};
+use crate::storage::part::Part;
 use crate::storage::testing::{TestRoot, wire};
-use crate::storage::{Fresh, Owner, Part};
+use crate::storage::{Fresh, Owner};
 
 /// What a transfer left so many days ago.
 fn old(place: &TestRoot, file: &str, owner: Owner<'_>, days: u64) {

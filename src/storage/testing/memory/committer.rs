@@ -25,7 +25,7 @@ pub(crate) struct MemoryCommitter(Arc<Mutex<MemoryQueue>>);
 struct MemoryQueue {
     sync: Durability,
     waiting: VecDeque<MemoryJob>,
-    /// What goes through the steps, and those that are left.
+    /// The group that goes through the steps, and the steps that are left.
     group: Vec<MemoryJob>,
     steps: VecDeque<CommitStep>,
 }

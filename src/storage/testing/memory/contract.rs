@@ -81,7 +81,7 @@ impl<S: Subject> StoreTrial<S> {
         Self { store, committer, part: None, hasher: ChunkHasher::new(&Salt([3; SALT_BYTES])) }
     }
 
-    /// What comes of each operation.
+    /// The result of each operation.
     fn transcript(&mut self, operations: &[Do]) -> Vec<String> {
         operations.iter().map(|operation| format!("{operation:?}: {}", self.act(*operation))).collect()
     }
@@ -217,7 +217,7 @@ fn told<T: Debug>(result: Result<T, StorageError>) -> String {
     result.map_or_else(|error| kind_of(&error), |value| format!("{value:?}"))
 }
 
-/// What a peer would be told.
+/// The words that a peer would be told.
 fn kind_of(error: &StorageError) -> String {
     format!("{:?} {:?}", error.op, error.status())
 }

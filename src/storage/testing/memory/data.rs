@@ -67,7 +67,7 @@ impl ChunkContent {
     }
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub(crate) struct FileData {
     size: u64,
@@ -95,7 +95,6 @@ impl FileData {
         self.chunks.iter().map(|fill| u64::from(fill.filled)).sum()
     }
 
-    /// Its first bytes.
     pub(crate) fn cut(&self, size: u64) -> Self {
         let mut cut = self.clone();
         cut.set_len(size.min(self.size));

@@ -14,7 +14,6 @@ pub(super) type Number = u64;
 /// The number of the root.
 pub(super) const ROOT: Number = 1;
 
-/// One object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Inode {
     pub(super) object: Object,
@@ -23,7 +22,7 @@ pub(super) struct Inode {
     pub(super) mode: u32,
 }
 
-/// What an object is.
+/// The kind of an object, and its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Object {
     File(FileData),
@@ -38,7 +37,6 @@ pub(super) struct DirChange {
     pub(super) names: Vec<(Vec<u8>, Option<Number>)>,
 }
 
-/// All objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Image {
     inodes: BTreeMap<Number, Inode>,
@@ -47,7 +45,6 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// An empty directory.
     pub(super) fn new(folds: bool, now: Mtime) -> Self {
         let object = Object::Dir(BTreeMap::new());
         let root = Inode { object, mtime: now, ctime: now, mode: 0o755 };
@@ -176,7 +173,7 @@ pub(super) fn fold(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_lowercase()
 }
 
-/// What has a name.
+/// An object that has a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) object: Object,

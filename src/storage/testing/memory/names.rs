@@ -1,4 +1,4 @@
-//! What things are called, and how they get their names.
+//! The names of objects, and how they get them.
 
 use std::sync::Mutex;
 

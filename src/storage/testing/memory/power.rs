@@ -1,4 +1,4 @@
-//! What a power cut leaves.
+//! The state of a disk after a power cut.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ impl Volume {
     }
 }
 
-/// What a power cut leaves of one object.
+/// The state of one object after a power cut.
 fn left_of(new: &Inode, durable: Option<&Inode>, style: usize, random: &mut Random, garbage: &mut u32) -> Inode {
     let Some(old) = durable else {
         // It was made, and nothing of it was synced.

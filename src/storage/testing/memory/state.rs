@@ -40,7 +40,7 @@ impl ManualClock {
     }
 }
 
-/// What a disk is like.
+/// The quirks of a disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quirks {
     /// Names that differ in case alone are one name.
@@ -61,7 +61,7 @@ impl Default for Quirks {
     }
 }
 
-/// What another program does.
+/// The change that another program makes.
 #[derive(Debug, Clone)]
 pub(crate) enum UserChange {
     /// It gives a name to something new, as an editor does that renames.
@@ -91,9 +91,7 @@ impl UserChange {
 /// What a [`Volume`](super::Volume) is.
 #[derive(Debug)]
 pub(super) struct State {
-    /// What programs see.
     pub(super) memory: Image,
-    /// What was synced.
     pub(super) durable: Image,
     /// Changes of directories that were not, in their order.
     pub(super) pending: Vec<DirChange>,
@@ -117,7 +115,6 @@ pub(super) struct State {
 }
 
 impl State {
-    /// An empty disk.
     pub(super) fn new(quirks: Quirks, clock: ManualClock) -> Self {
         let image = Image::new(quirks.folds, stamp(&clock, quirks.time_step));
         let (memory, durable) = (image.clone(), image);
@@ -183,7 +180,7 @@ impl State {
         &self.clock
     }
 
-    /// What the disk makes of a time.
+    /// A time as the disk keeps it.
     pub(super) fn kept_time(&self, time: Mtime) -> Mtime {
         let nanos = u64::try_from(time.secs).unwrap_or(0) * NANOS_A_SECOND + u64::from(time.nanos);
         rounded(nanos, self.quirks.time_step)

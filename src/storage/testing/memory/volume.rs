@@ -15,7 +15,6 @@ use crate::protocol::path::WirePath;
 pub(crate) struct Volume(Arc<Mutex<State>>);
 
 impl Volume {
-    /// An empty disk.
     pub(crate) fn new(quirks: Quirks, clock: ManualClock) -> Self {
         Self(Arc::new(Mutex::new(State::new(quirks, clock))))
     }
@@ -54,7 +53,6 @@ impl Volume {
         self.state().is_misplaced = true;
     }
 
-    /// Whether it does.
     pub(crate) fn is_misplaced(&self) -> bool {
         self.state().is_misplaced
     }
@@ -69,7 +67,7 @@ impl Volume {
         seen(&self.state().memory)
     }
 
-    /// What a name is.
+    /// The facts of a name.
     pub(crate) fn seen(&self, path: &WirePath) -> Option<Seen> {
         let state = self.state();
         let number = state.number(path).ok()?;
@@ -86,7 +84,7 @@ impl Volume {
         self.state().quirks.time_step
     }
 
-    /// What the disk makes of a time.
+    /// A time as the disk keeps it.
     pub(crate) fn kept_time(&self, time: Mtime) -> Mtime {
         self.state().kept_time(time)
     }
@@ -107,7 +105,7 @@ impl Volume {
         state.pending.is_empty() && state.memory == state.durable
     }
 
-    /// Whatever was written is on the disk.
+    /// All that was written is on the disk.
     pub(crate) fn sync_all(&self) {
         self.state().sync_all();
     }

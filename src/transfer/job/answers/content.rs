@@ -12,7 +12,6 @@ use crate::transfer::job::report::LedgerReport;
 
 /// Where the content of one range goes.
 pub(crate) struct RangeTarget<A: AnswersAttached> {
-    /// The file's.
     pub(crate) io: A::Io,
     /// How far the file is.
     pub(crate) progress: A::Progress,

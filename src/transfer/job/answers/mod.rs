@@ -105,7 +105,6 @@ struct Offered<A: AnswersAttached> {
 /// The reason why an offer waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WaitsFor {
-    /// Our disk.
     Disk,
     /// Another file, whose name is like its own.
     Twin,

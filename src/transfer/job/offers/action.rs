@@ -19,7 +19,6 @@ pub(crate) trait OffersAttached {
     type Digests: Room;
     /// Where a file lies.
     type Source: Clone;
-    /// An open file.
     type Open: Clone;
     /// The start of a file that was sent early. Dropping it says that it was in vain.
     type Start;

@@ -19,7 +19,6 @@ pub(crate) struct OfferedNames {
 /// Whether a name may be offered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NameClaim {
-    /// It is new.
     First,
     /// The same thing was named twice, or two directories are merged: nothing is lost.
     Again,

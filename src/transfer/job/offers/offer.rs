@@ -9,7 +9,6 @@ use crate::transfer::job::report::LedgerReport;
 
 /// A file as it is to be offered.
 pub(crate) struct Offer<A: OffersAttached> {
-    /// Where it lies.
     pub(crate) source: A::Source,
     /// The name that it is offered under.
     pub(crate) path: WirePath,
@@ -26,9 +25,7 @@ pub(crate) struct Stat {
     pub(crate) kind: Kind,
     /// Bytes.
     pub(crate) size: u64,
-    /// Last modification.
     pub(crate) mtime: Mtime,
-    /// Permission bits.
     pub(crate) mode: u32,
 }
 

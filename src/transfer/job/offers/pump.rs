@@ -12,7 +12,6 @@ use crate::transfer::job::report::LedgerReport;
 
 /// Where a file on offer lies, and what was said of it.
 pub(crate) struct OfferedSource<A: OffersAttached> {
-    /// Where it lies.
     pub(crate) source: A::Source,
     /// The header that it was offered with.
     pub(crate) header: Header,

@@ -27,7 +27,7 @@ const URGENT_COPIES: u32 = 2;
 /// meanwhile.
 const URGENT_BYTES_MAX: usize = 16 << 10;
 
-/// What one connection leaves unused, and how much of it duplicates may take.
+/// The capacity that one connection leaves unused, and how much of it duplicates may take.
 #[derive(Debug)]
 pub(super) struct IdleBudget {
     /// Bytes of late.

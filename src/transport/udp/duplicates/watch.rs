@@ -1,4 +1,4 @@
-//! What duplicates need to know of a connection, from where quinn tells it: its congestion controller.
+//! The facts of a connection that duplicates need, from where quinn tells them: its congestion controller.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::transport::limits::NEAR;
 /// How long what is said last takes to leave: from a message to its packet, the disk's word on directories included.
 const URGENT_TIME: Duration = Duration::from_millis(50);
 
-/// What is known of one connection. Its controller and the socket share it.
+/// The facts of one connection. Its controller and the socket share them.
 pub(super) struct Ledger {
     state: Mutex<DuplicatesState>,
 }

@@ -1,4 +1,4 @@
-//! What may pass at a rate, and who waits for it.
+//! The line at a rate limit: the bytes that may pass, and those who wait.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};

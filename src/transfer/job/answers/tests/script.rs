@@ -158,7 +158,6 @@ impl AnswersJob {
         Ok(None)
     }
 
-    /// Plays a conversation.
     pub(super) fn play(&mut self, steps: &[(AnswersInput, &str)]) {
         for (number, (feed, expected)) in steps.iter().enumerate() {
             assert_eq!(self.feed(*feed), *expected, "step {number}: {feed:?}");

@@ -205,7 +205,6 @@ impl OffersJob {
         Ok(None)
     }
 
-    /// Plays a conversation.
     pub(super) fn play(&mut self, steps: &[(OffersInput, &str)]) {
         for (number, (feed, expected)) in steps.iter().enumerate() {
             assert_eq!(self.feed(*feed), *expected, "step {number}: {feed:?}");
