@@ -73,7 +73,7 @@ async fn run(
     let TransferOptions { target, dry_run, .. } = options.transfer;
     let durable = options.sync && !dry_run;
     let place = client.disk.run(move || LocalPlace::find(&into, target, dry_run, durable)).await;
-    let sync = if options.sync { Durability::Synced } else { Durability::Unsynced };
+    let sync = Durability::when(options.sync);
     let filters = Filters::lines(&options.transfer.excludes, &options.transfer.includes);
     let left_out = Filters::new(&filters, &[]).map_err(|error| Error::Usage(error.to_string()))?;
     let requested = Arc::new(match &options.transfer.names {

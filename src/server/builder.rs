@@ -278,7 +278,6 @@ impl ServerBuilder {
         let lists = self.lists()?;
         let has_strangers = matches!(self.config.access, Access::Anyone);
         let paths = self.paths.filter(|_| !has_strangers && self.config.rate_limit.is_none());
-        let sync = if self.config.sync { Durability::Synced } else { Durability::Unsynced };
         Ok(ServerInner {
             tree: if self.config.hidden { root.clone() } else { root.hiding_dots() },
             root,
@@ -295,7 +294,7 @@ impl ServerBuilder {
             rechecks: Disk::named("qft-recheck", NonZeroUsize::MIN).map_err(Error::Thread)?,
             buffers: Buffers::default(),
             budget: Budget::of_process(self.config.memory),
-            committer: Committer::start(sync).map_err(Error::Thread)?,
+            committer: Committer::start(Durability::when(self.config.sync)).map_err(Error::Thread)?,
             registry: Arc::default(),
             notices,
             meter: Meter::new(),

@@ -15,6 +15,13 @@ pub enum Durability {
     Unsynced,
 }
 
+impl Durability {
+    /// The promise to a user who wants files to be `synced`, or does not care.
+    pub(crate) fn when(synced: bool) -> Self {
+        if synced { Self::Synced } else { Self::Unsynced }
+    }
+}
+
 /// One step of a group of commits. All of the group take it before any takes the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitStep {

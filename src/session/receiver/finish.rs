@@ -220,7 +220,7 @@ impl<D: Driver> Receiver<D> {
     /// On a disk thread.
     fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>, waits: u32) {
         let ReceiveOptions { root, durable, .. } = &self.0.options;
-        let sync = if *durable { Durability::Synced } else { Durability::Unsynced };
+        let sync = Durability::when(*durable);
         match root.finish_dirs(&mut directories, sync, |error| self.remark_unset(error)) {
             Err(error) if self.may_wait(&error, waits) => {
                 let receiver = self.clone();
