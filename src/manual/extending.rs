@@ -11,7 +11,7 @@
 //!    [`Message`](crate::protocol::message::Message). The order is the wire format.
 //! 3. The compiler now asks, in two places: `protocol/check.rs` (are its bounds kept?) and
 //!    [`Spoken`](crate::protocol::message::Spoken) (who says it: here `ReceiverMessage::LowSpace`). The tests ask in two more:
-//!    for its exact bytes, in `protocol/codec/tests.rs`, and for its strategy, in `protocol/codec/tests/any.rs`, with which
+//!    for its exact bytes, in `protocol/codec/tests/mod.rs`, and for its strategy, in `protocol/codec/tests/any.rs`, with which
 //!    encoding, decoding and bounds are tested.
 //! 4. Whoever hears it does not compile either until it does something: a
 //!    [`ReceiverMessage`](crate::protocol::message::ReceiverMessage) is matched in `session/sender/mod.rs`, which feeds
@@ -19,7 +19,7 @@
 //!    method `on_low_space`, let it answer with an action, and write its table test first. `session/sender` carries the
 //!    action out. The loop of both ends, in `session/conversation.rs`, hands what is meant for no role to the end
 //!    that this is: what a [`ClientMessage`](crate::protocol::message::ClientMessage) asks is matched in
-//!    `server/conversation.rs`, what a [`ServerMessage`](crate::protocol::message::ServerMessage) answers in `client/`.
+//!    `server/conversation/mod.rs`, what a [`ServerMessage`](crate::protocol::message::ServerMessage) answers in `client/`.
 //! 5. Whoever says it: where the receiver's ledger knows the fact, it answers with `AnswersAction::Say`; where
 //!    `session/receiver` does, `driver.say(..)`. Both only if the peer has the feature.
 //! 6. **Tests**: a peer that says it at a wrong time, or too often, or with wild numbers (`tests/library/hostile*`, by hand with
@@ -36,7 +36,7 @@
 //! 3. `client/options.rs`: the field of the options, with its default and what it means to a caller of the library.
 //!    `client/send.rs` has the options whole.
 //! 4. Where it acts: which files are meant is [`storage::walk`](mod@crate::storage::walk)'s, what becomes of one that exists is
-//!    `decide`'s in `transfer/file/resume.rs`. If the far end has to know, it travels in
+//!    `decide`'s in `transfer/file/resume/mod.rs`. If the far end has to know, it travels in
 //!    [`Push`](crate::protocol::message::Push) or [`Select`](crate::protocol::message::Select), behind a feature: see above.
 //! 5. `cli/args/hints/options.rs` if rsync, scp or rclone have another word for it. **Tests**: the plan, in
 //!    `cli/target/plan/tests`; the program, in `tests/program/cli/`, by what a user sees.
@@ -48,7 +48,7 @@
 //! Say files are to go to a bucket.
 //!
 //! 1. `session` asks a store for little: look at a name, open a source, open a part, write at an offset, hash what is there,
-//!    give parts their names, make a directory, a link, a time. That is five traits in `storage/store.rs`; the disk implements
+//!    give parts their names, make a directory, a link, a time. That is five traits in `storage/store/mod.rs`; the disk implements
 //!    them in `storage/store/disk.rs`, the tests' memory in `storage/testing/memory`. Errors say operation and path, and every
 //!    name is a [`WirePath`](crate::protocol::path::WirePath). A session is compiled for each store: its `Driver`
 //!    (`session/receiver/driver.rs`) and its sender name theirs.

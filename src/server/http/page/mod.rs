@@ -4,9 +4,9 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 
-const PAGE: &str = include_str!("page/page.html");
-const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
 /// The page, put together once.
 #[derive(Debug)]
