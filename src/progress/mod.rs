@@ -3,6 +3,12 @@
 //! Nothing here decides: what counts, and whether it is news, is said by `session/record`.
 //!
 //! A transfer touches only atomics on its hot path; whoever draws reads them ten times a second.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `file` | one file that is moving |
+//! | `totals`, `histogram` | the totals of a job; counts of values by their size |
+//! | `unheard` | the events that nobody has heard yet |
 
 mod file;
 mod histogram;

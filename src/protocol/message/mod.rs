@@ -1,4 +1,12 @@
 //! The messages of the control stream. The order of variants and fields *is* the wire format: append only.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `greeting` | how the two ends introduce themselves |
+//! | `request`, `listing` | the requests of a client; names without content |
+//! | `file`, `failure` | one file: offer, answer, digests, tail, fate; why something was not transferred |
+//! | `link`, `location` | reports on the path, and its measurement; where a receiver writes |
+//! | `speaker` | who says which message |
 
 mod failure;
 mod file;

@@ -1,4 +1,10 @@
 //! One client's conversation: its jobs, until either side has enough. The two kinds of job are `push` and `get`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `push`, `get` | the two kinds of job |
+//! | `jobs`, `served_place` | jobs as others see them; where their files are |
+//! | `queries` | the questions that are no job |
 
 mod get;
 mod jobs;

@@ -14,6 +14,11 @@
 //!
 //! Who gets nothing waits, or does with less: no limit here fails a job. What was taken is given back when the guard is
 //! dropped, so at the latest with the connection.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `shared_pool` | one resource, shared by a dynamic threshold |
+//! | `hold` | a share of it |
 
 mod hold;
 mod shared_pool;

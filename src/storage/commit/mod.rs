@@ -3,6 +3,11 @@
 //! One thread takes what is waiting, of all clients by turns, and brings it through the same steps together:
 //! final length, mode and time; data to the disk; final names; directories to the disk; answers. While it
 //! waits for the disk the next group gathers. Many small files then cost one sync instead of one each.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `group` | jobs that go through all steps together |
+//! | `touch` | files that keep their content and get a new time and mode |
 
 mod group;
 mod touch;

@@ -1,4 +1,10 @@
 //! A file that is being written: beside its target, under a lock, until it is committed.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `open`, `lock` | the file behind a part's name, made or found; one writer for each |
+//! | `content` | its content, written in any order |
+//! | `unfinished` | parts that nobody continues |
 
 mod content;
 mod lock;

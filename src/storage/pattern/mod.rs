@@ -1,4 +1,9 @@
 //! A peer's patterns, and the names in a tree that they stand for.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `component`, `glob` | one component of a pattern, and its glob |
+//! | `search` | the names in a tree that match a pattern |
 
 mod component;
 mod glob;

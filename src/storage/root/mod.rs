@@ -6,6 +6,14 @@
 //! | found by a walk, or asked for by a peer | [`Tree`] | reads |
 //! | received from a peer | [`Destination`] | writes, and reads what it replaces |
 //! | the root of a client, from the operator's list | [`Root::client_root`] | gives another root |
+//!
+//! | file | holds |
+//! |---|---|
+//! | `tree`, `destination`, `client` | the three ways above |
+//! | `parents`, `link`, `dirlinks` | the directories that names lie in; symbolic links; those that stand for directories |
+//! | `withheld` | a directory that a root keeps from whoever uses it |
+//! | `ask` | the rules of a file system for names and times |
+//! | `finish` | directories that are complete |
 
 mod ask;
 mod client;

@@ -1,4 +1,10 @@
 //! Small things that the tests of this room share, and a store in memory.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `memory` | a store in memory, which loses, fails, fills up and folds |
+//! | `faults` | failures that a test asks for |
+//! | `random` | numbers that are the same for the same seed |
 
 pub(crate) mod faults;
 pub(crate) mod memory;

@@ -1,4 +1,10 @@
 //! Finds files: lazily, in order, and never outside their root.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `frame` | a directory on the way down |
+//! | `follow`, `special` | links that stand for their targets; files without content that could be sent |
+//! | `excluded`, `left_out` | names that filters leave out; the directory that the files go to |
 
 mod excluded;
 mod follow;

@@ -1,5 +1,9 @@
 //! What users of other tools type, and what it is called here. A tip of clap's own is a word that is spelt alike, which
 //! is seldom what was meant; these are said instead.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `options`, `commands` | the options, and the commands, of other tools |
 
 mod commands;
 mod options;

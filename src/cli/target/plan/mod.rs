@@ -1,6 +1,12 @@
 //! From what was typed to what will be done: which remote, which files, which options.
 //!
 //! Pure as far as possible: the file system and the list of known remotes come in as arguments.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `send`, `get`, `ls` | the plan of each command |
+//! | `place` | the server that the words for a remote lead to |
+//! | `split` | where a path parts into the directory that is served and the pattern below it |
 
 mod get;
 mod ls;

@@ -3,6 +3,11 @@
 //! One caller draws ten times a second; nothing else touches indicatif. The number of lines only grows, so
 //! the cursor may move instead of clearing lines (no flicker). Files that live shorter than [`SLOT_AFTER`]
 //! never get a slot: ten thousand small files move only the footer.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `layout` | the lines of a look, within the columns of the terminal |
+//! | `screen` | the terminal on which bars are drawn |
 
 mod layout;
 mod screen;
