@@ -76,7 +76,7 @@ pub(super) async fn race(
     Err(failure.unwrap_or_else(|| no_answer(addrs)))
 }
 
-/// What the next task came to; `None` when there is none. Safe to cancel.
+/// The result of the next task; `None` when there is none. Safe to cancel.
 async fn next_event(tasks: &mut JoinSet<RaceEvent>) -> Option<RaceEvent> {
     match tasks.join_next().await? {
         Ok(event) => Some(event),

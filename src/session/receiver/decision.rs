@@ -183,7 +183,7 @@ impl<D: Driver> Receiver<D> {
         Err(if first == *path { other_spelling(path) } else { one_name(&first) })
     }
 
-    /// What the disk says of a name that the ledger cannot tell from others: whether it is taken, and by which name. `None`:
+    /// The disk's answer for a name that the ledger cannot tell from others: whether it is taken, and by which name. `None`:
     /// it need not be asked.
     fn ask_disk(
         &self,

@@ -94,7 +94,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     })
 }
 
-/// What is said of secrets that others can read.
+/// The warnings of secrets that others can read.
 fn exposures(args: &ServeArgs, passes: &PassFiles) -> impl Iterator<Item = String> {
     passes.notes().chain(args.key.as_deref().and_then(keys::exposure))
 }
