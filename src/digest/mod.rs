@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Leaves do not depend on each other, so sixteen and more of them are hashed at once in SIMD lanes
-//! (`lanes`); one MD5 after the other is the same sum at an eighth of the speed. [`engine()`] says which of the two
+//! (`lanes`); one MD5 after the other is the same sum at an eighth of the speed. `engine` says which of the two
 //! this process does: the lanes have to pass a self-test first.
 //!
 //! The [`Salt`] is exported from the TLS session ([`SALT_LABEL`](crate::protocol::SALT_LABEL)): neither side
@@ -103,7 +103,7 @@ pub fn chunk_len(size: u64, index: u64) -> u64 {
 
 /// Digest of a whole file of `size` bytes, from the digests of all its chunks in order.
 ///
-/// The count is the caller's business: nothing here checks that there are [`chunk_count`] of them. A [`RootSum`] is the
+/// The count is the caller's business: nothing here checks that there are [`chunk_count`] of them. A `RootSum` is the
 /// same for a file of any size: it can be made in steps.
 pub fn root(chunks: impl IntoIterator<Item = Digest>, size: u64) -> Digest {
     let mut hash = Md5::new();

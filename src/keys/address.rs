@@ -150,7 +150,7 @@ pub(crate) fn address(host: &str, port: u16) -> String {
 /// comes back in one spelling, whatever was typed, without brackets.
 ///
 /// # Errors
-/// As [`split_host_port`], and [`AddressError::Port`].
+/// As `split_host_port`, and [`AddressError::Port`].
 pub fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
     let (host, port) = split_host_port(text)?;
     let port = match port {

@@ -29,7 +29,7 @@
 //!
 //! **Done means durable.** A file gets its final name after its digest matched and its content was synced;
 //! the receiver says so after the directory was synced too. Groups of files share these steps, which makes
-//! durability nearly free for small files ([`commit`](crate::storage::commit)). What needed no content is as safe: before a
+//! durability nearly free for small files (`storage/commit`). What needed no content is as safe: before a
 //! file is called unchanged, or its name taken, the names that lead to it are synced once a job, for whoever gave them may
 //! have been killed before; and a content that was written minutes ago, by whomever, is written to the disk. Directories
 //! get their times last, and those are synced before the job is called over. `tests/privileged/cuts.rs` takes the power
@@ -49,7 +49,7 @@
 //! **Threads.** The server's sockets, its workers (one single-threaded runtime each, every connection on the
 //! worker with the fewest), and the disk threads are separate: a slow disk delays no packet, and hashing
 //! never delays an acknowledgement. The disk threads serve the connections by turns, weighed by the time that each
-//! one's work takes ([`pool`](crate::storage::pool)), and the committer does alike; what waits of a connection that is
+//! one's work takes (`storage/pool`), and the committer does alike; what waits of a connection that is
 //! over is not done. Who may come in, and who may not stay, is decided on threads of its own.
 //!
 //! **A sum over holes takes time, and gives way.** The root digest is an MD5 over all chunk digests, which has no way

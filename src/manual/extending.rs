@@ -35,7 +35,7 @@
 //!    complaint here, with the remedy in it.
 //! 3. `client/options.rs`: the field of the options, with its default and what it means to a caller of the library.
 //!    `client/send.rs` has the options whole.
-//! 4. Where it acts: which files are meant is [`storage::walk`](mod@crate::storage::walk)'s, what becomes of one that exists is
+//! 4. Where it acts: which files are meant is `storage/walk`'s, what becomes of one that exists is
 //!    `decide`'s in `transfer/file/resume/mod.rs`. If the far end has to know, it travels in
 //!    [`Push`](crate::protocol::message::Push) or [`Select`](crate::protocol::message::Select), behind a feature: see above.
 //! 5. `cli/args/hints/options.rs` if rsync, scp or rclone have another word for it. **Tests**: the plan, in
@@ -55,7 +55,7 @@
 //! 2. What a new store must keep, whatever it is made of: **a final name is absent, old or whole**, also after a crash;
 //!    **what was answered is durable**; a part is written by one at a time and can be found again; a name never leads out
 //!    of the root. What cannot be kept is not answered `Done`.
-//! 3. Everything may block: it is called on the threads of a [`Disk`](crate::storage::pool::Disk), never on one that drives
+//! 3. Everything may block: it is called on the threads of a `Disk` (`storage/pool`), never on one that drives
 //!    connections. A commit may answer late, from a thread of its own: a group that shares one round trip is cheap.
 //! 4. **Tests**: the table of operations that the disk and the store in memory do alike (`storage/testing/memory/contract`)
 //!    is the first test of another one. The simulator (`tests/sim`) runs whole jobs over stores, networks that are cut

@@ -17,7 +17,7 @@
 //!
 //! **The root is confined.** A name from a peer is parsed once into plain components, and opened beneath a directory that
 //! is held open, without following a link: neither one that leads out nor one that stays inside, for that would make
-//! another name of any place there. There is one way to a file for each kind of name ([`storage`](crate::storage)), and
+//! another name of any place there. There is one way to a file for each kind of name (`storage/root`), and
 //! none that follows links, so it does not matter when somebody exchanges a directory for one. What is sent is held to the
 //! very directory that was named, once for all connections of a job. Only regular files and directories are created, and
 //! links that stay inside (of what was asked for, at a client) where this end asked for them: `get --links`, a server

@@ -17,7 +17,7 @@
 //!
 //! At the end of a transfer over a far path that loses packets, and whenever little is sent there, what is sent leaves up
 //! to four times, within half of what the path carries: nobody waits round trip after round trip for the last packets
-//! ([`Duplicates`](crate::transport::Duplicates)). A path without loss carries everything once.
+//! (`transport/udp/duplicates`). A path without loss carries everything once.
 //!
 //! `--bwlimit` holds what is sent and received, over all connections of a server together. What comes from somebody who
 //! was not let in spends nothing of it.

@@ -35,7 +35,7 @@
 //! | `job`, `moving`, `totals` | one job, its files that are moving, the sums of a connection |
 //! | `paths` | what is remembered of the paths to clients |
 //! | `status`, `meter`, `rate_window` | the server at one moment, and since its start |
-//! | `notice`, [`history`], [`http`], [`presence`] | what is told to the caller, to the history file, to a scraper or a browser, to other processes |
+//! | `notice`, [`history`], `http`, `presence` | what is told to the caller, to the history file, to a scraper or a browser, to other processes |
 //! | `handle`, `liveness`, `fault` | ending a server; whether it does its work; a thread that failed |
 
 mod admission;

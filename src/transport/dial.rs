@@ -53,7 +53,7 @@ fn certified_name(host: &str) -> Result<String, TransportError> {
 
 /// Connects to the server whose key is `expected`, at the first of `addrs` that answers.
 ///
-/// The addresses are tried in their order, each with [`HEAD_START`](super::race::HEAD_START) before the next joins in, and again while none
+/// The addresses are tried in their order, each with `HEAD_START` before the next joins in, and again while none
 /// answers. A wrong key anywhere ends it: that is an alarm and no detour. The connection lives on the runtime that calls this.
 ///
 /// # Errors

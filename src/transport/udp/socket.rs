@@ -16,7 +16,7 @@ pub(crate) const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// Where halving stops on systems that refuse what is too large instead of cutting it.
 const SOCKET_BUFFER_BYTES_MIN: usize = 256 * 1024;
 
-/// Socket buffers as the system gave them, in bytes; compare with [`SOCKET_BUFFER_BYTES`].
+/// Socket buffers as the system gave them, in bytes; compare with `SOCKET_BUFFER_BYTES`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Granted {
     /// For packets that arrived and were not read yet.
