@@ -104,9 +104,7 @@ impl Job {
         let (clock, hasher, features) = (world.scheduler.clock.clone(), world.hasher.clone(), setup.features);
         let store = self.sender.clone();
         let tools = sending::Tools { store, clock, account, hasher, record, observer, features, options };
-        // Where two directories may be one, they have to be offered to be told apart.
-        let leaves_out = setup.dirs_are_not_offered && !world.target.folds();
-        let is_offered = |seen: &Seen| !(leaves_out && matches!(seen.object, Object::Dir(_)));
+        let is_offered = |seen: &Seen| !(setup.dirs_are_not_offered && matches!(seen.object, Object::Dir(_)));
         let all = world.source.look().into_iter();
         let names = all.filter(|(_, seen)| is_offered(seen)).map(|(name, _)| path(&name)).collect();
         let sending = Sending::new(tools, names);

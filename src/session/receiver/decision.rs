@@ -8,7 +8,7 @@ use crate::protocol::path::WirePath;
 use crate::storage::{Files, Meta, Replace, StorageError, Store};
 use crate::transfer::commit;
 use crate::transfer::file::resume::{self, Existing, Local, Plan};
-use crate::transfer::job::answers::NameConflict;
+use crate::transfer::job::answers::{DirConflict, NameConflict};
 use crate::transfer::job::twins::with_other_accents;
 
 /// The decision on an offer.
@@ -148,6 +148,10 @@ impl<D: Driver> Receiver<D> {
         if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
         }
+        let replaces = policy.if_exists == IfExists::Replace;
+        if replaces && !self.is_apart_above(header, path)? {
+            return Ok(None);
+        }
         let apart = self.feed(|ledger| ledger.tell_apart(header, path, |bytes| self.has_room_for_names(bytes)));
         match apart {
             NameConflict::Waits => return Ok(None),
@@ -156,7 +160,6 @@ impl<D: Driver> Receiver<D> {
             NameConflict::Unsure if *dry_run => return Ok(Some(false)),
             NameConflict::Yes | NameConflict::Unsure | NameConflict::Twin(_) => {}
         }
-        let replaces = policy.if_exists == IfExists::Replace;
         if replaces && !dry_run {
             self.check_above(path)?;
         }
@@ -200,6 +203,41 @@ impl<D: Driver> Receiver<D> {
             }
             NameConflict::Unsure => Some((root.is_other_spelling(path), path.clone())),
             NameConflict::Yes | NameConflict::Waits | NameConflict::Refused(_) => None,
+        }
+    }
+
+    /// Whether the directories above a name are none in which, spelt in another way, the job has put files; `false` while
+    /// that cannot be told.
+    ///
+    /// # Errors
+    /// When the disk takes one of them for such a directory.
+    fn is_apart_above(&self, header: &Header, path: &WirePath) -> Result<bool, Failure> {
+        loop {
+            let conflict =
+                self.feed(|ledger| ledger.tell_above_apart(header, path, |bytes| self.has_room_for_names(bytes)));
+            let (dir, first) = match conflict {
+                DirConflict::None => return Ok(true),
+                DirConflict::Waits => return Ok(false),
+                DirConflict::Twin { dir, first } => (dir, first),
+            };
+            let refuse = || {
+                self.feed(|ledger| ledger.refuse_below(&dir, &first, |bytes| self.has_room_for_names(bytes)));
+            };
+            if self.0.options.root.is_one_name(&first, &dir).inspect_err(|_| refuse())? {
+                refuse();
+                return Err(one_name(&first));
+            }
+            self.feed(|ledger| ledger.take_over_name(header, &dir));
+        }
+    }
+
+    /// Remembers the name of a file that an earlier connection has brought, so that no later one replaces the file whose name the
+    /// disk takes for this one.
+    pub(super) fn note_done(&self, header: &Header) {
+        let ReceiveOptions { root, policy, .. } = &self.0.options;
+        let Ok(path) = self.destination(header) else { return };
+        if policy.if_exists == IfExists::Replace && !root.tells_names_apart(&path) {
+            self.feed(|ledger| ledger.note_name(header.id, &path, |bytes| self.has_room_for_names(bytes)));
         }
     }
 

@@ -41,6 +41,9 @@ impl<D: Driver> Receiver<D> {
         #[cfg(test)]
         crate::storage::testing::panic_at("plan", &header.path);
         let was_done = header.kind != Kind::Dir && self.0.tools.record.was_done_before(&header.path);
+        if was_done {
+            self.note_done(header);
+        }
         if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
             return;
         }

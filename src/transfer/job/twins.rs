@@ -79,6 +79,28 @@ impl Twins {
         if self.is_continued { TwinCheck::Unsure } else { TwinCheck::Alone }
     }
 
+    /// Notes the directories above an offer, which need not be offered themselves: the list of one may have been out of reach
+    /// for a moment. Tells the outermost that is like an earlier one, and is not it.
+    pub(crate) fn note_above(
+        &mut self,
+        path: &WirePath,
+        id: FileId,
+        mut has_room: impl FnMut(usize) -> bool,
+    ) -> Option<(WirePath, Twin)> {
+        let above = std::iter::successors(path.parent(), WirePath::parent);
+        let unknown: Vec<_> = above.take_while(|dir| !self.has(dir)).collect();
+        unknown.into_iter().rev().find_map(|dir| match self.note(&dir, id, &mut has_room) {
+            TwinCheck::Like(twin) => Some((dir, twin)),
+            TwinCheck::Alone | TwinCheck::Unsure => None,
+        })
+    }
+
+    /// Whether a name was noted in this very spelling. Then those above it were, too.
+    fn has(&self, path: &WirePath) -> bool {
+        let known = self.dirs.get(&path.parent()).and_then(|names| names.get(&without_case(path.name())));
+        known.is_some_and(|(name, _)| **name == *path.name())
+    }
+
     fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
         let takes = self.bytes + bytes <= TWIN_BYTES_MAX && has_room(bytes);
         self.bytes += if takes { bytes } else { 0 };
@@ -248,6 +270,25 @@ mod tests {
         let like = |name, id| TwinCheck::Like(Twin { path: path(name), id: FileId(id) });
         assert_eq!([noted("B", 0, false), noted("b", 1, true)], [TwinCheck::Alone, like("B", 0)]);
         assert_eq!(noted("B", 2, false), like("b", 1), "its source has changed, and it is offered again");
+    }
+
+    #[test]
+    fn a_directory_that_was_not_offered_is_told_apart_from_another_before_it() {
+        let mut twins = Twins::default();
+        let mut above = |name, id| {
+            let found = twins.note_above(&path(name), FileId(id), |_| true);
+            twins.note(&path(name), FileId(id), |_| true);
+            found.map(|(dir, twin)| (dir.to_string(), twin.path.to_string(), twin.id.0))
+        };
+        let like = |dir: &str, first: &str, id| Some((dir.to_owned(), first.to_owned(), id));
+        assert_eq!([above("x/D", 0), above("x/D/e", 1)], [None, None]);
+        assert_eq!(above("x/d/e", 2), like("x/d", "x/D", 0));
+        assert_eq!(above("x/d/f/g", 3), like("x/d", "x/D", 0), "the outermost comes first");
+        assert_eq!(above("X/D/e", 4), like("X", "x", 0));
+        assert_eq!([above("n/a", 5), above("n/b", 6)], [None, None]);
+        assert_eq!(above("N/b", 7), like("N", "n", 5), "both lie in directories that were not offered");
+        twins.take_over(&path("N"), FileId(7));
+        assert_eq!(twins.note_above(&path("N/b"), FileId(8), |_| true), None, "the disk tells them apart");
     }
 
     #[test]

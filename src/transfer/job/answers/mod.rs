@@ -33,7 +33,7 @@ use std::collections::{HashMap, VecDeque};
 
 pub(crate) use self::action::{AnswersAction, AnswersAttached, AnswersOptions};
 pub(crate) use self::content::{Complete, EarlyRange, PrefixProgress, RangeTarget};
-pub(crate) use self::plan::NameConflict;
+pub(crate) use self::plan::{DirConflict, NameConflict};
 use super::early::Early;
 use super::reoffer::Reoffers;
 use super::twins::Twins;

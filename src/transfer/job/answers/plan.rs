@@ -26,6 +26,17 @@ pub(crate) enum NameConflict {
     Unsure,
 }
 
+/// Whether the directories above a name may be those of earlier names, in another spelling.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum DirConflict {
+    /// None of them is like another one.
+    None,
+    /// One is like another one, in which something is under way: the offer is planned again when that is settled.
+    Waits,
+    /// The disk is to be asked whether it takes `dir` for `first`.
+    Twin { dir: WirePath, first: WirePath },
+}
+
 impl<A: AnswersAttached> Answers<A> {
     /// The next offer to be planned; `None`: there is none, and nobody plans any more.
     pub(crate) fn next_to_plan(&mut self) -> Option<Header> {
@@ -85,6 +96,32 @@ impl<A: AnswersAttached> Answers<A> {
         }
         self.hold(header.id, id);
         NameConflict::Waits
+    }
+
+    /// Whether a directory above the name that an offer is to get is like another one. It need not have been offered.
+    pub(crate) fn tell_above_apart(
+        &mut self,
+        header: &Header,
+        path: &WirePath,
+        has_room: impl FnMut(usize) -> bool,
+    ) -> DirConflict {
+        if self.twins.refused_above(path).is_some() || self.twins.waits_above(path).is_some() {
+            return DirConflict::None;
+        }
+        match self.twins.note_above(path, header.id, has_room) {
+            None => DirConflict::None,
+            Some((_, Twin { id, .. })) if self.files.contains_key(&id) => {
+                self.hold(header.id, id);
+                DirConflict::Waits
+            }
+            Some((dir, Twin { path: first, .. })) => DirConflict::Twin { dir, first },
+        }
+    }
+
+    /// Remembers the name of an offer that need not be planned.
+    pub(crate) fn note_name(&mut self, id: FileId, path: &WirePath, mut has_room: impl FnMut(usize) -> bool) {
+        self.twins.note_above(path, id, &mut has_room);
+        self.twins.note(path, id, has_room);
     }
 
     /// An offer that [`Answers::tell_apart`] took for another's twin gets its name all the same.

@@ -360,6 +360,46 @@ fn a_name_that_is_like_another_waits_until_that_is_settled() {
 }
 
 #[test]
+fn what_lies_in_a_directory_that_is_like_another_waits_for_that_whether_or_not_it_was_offered() {
+    let mut job = play(&[
+        (Directory(0, "D"), "plan"),
+        (Offer(1, "D/e", 1), "found D/e"),
+        (Offer(2, "d/e", 1), "found d/e"),
+        (Offer(3, "d/f", 1), "found d/f"),
+        (Look, "look at D"),
+        (ApartAbove(0, "D"), "None"),
+        (Apart(0, "D"), "Yes"),
+        (Look, "look at D/e"),
+        (ApartAbove(1, "D/e"), "None"),
+        (Look, "look at d/e"),
+        (ApartAbove(2, "d/e"), "Waits"),
+        (Skip(0, SkipReason::Made), "Pos 0 Made"),
+        (Look, "look at d/f"),
+        (ApartAbove(3, "d/f"), "Twin { dir: \"d\", first: \"D\" }"),
+    ]);
+    job.ledger.refuse_below(&path("d"), &path("D"), |_| true);
+    job.play(&[(ApartAbove(2, "d/e"), "None"), (Apart(2, "d/e"), "Refused(\"D\")")]);
+}
+
+#[test]
+fn what_an_earlier_connection_has_brought_is_told_apart_from_what_is_offered_after_it() {
+    let mut job = play(&[
+        (Offer(0, "D/B", 1), "found D/B, plan"),
+        (Offer(1, "D/b", 1), "found D/b"),
+        (Offer(2, "d/x", 1), "found d/x"),
+    ]);
+    job.ledger.begin_unsure_of_names();
+    job.ledger.note_name(FileId(0), &path("D/B"), |_| true);
+    job.play(&[
+        (LookAtKnown, "skipped D/B Same, Pos 0 Same"),
+        (Look, "look at D/b"),
+        (Apart(1, "D/b"), "Twin(\"D/B\")"),
+        (Look, "look at d/x"),
+        (ApartAbove(2, "d/x"), "Twin { dir: \"d\", first: \"D\" }"),
+    ]);
+}
+
+#[test]
 fn a_name_that_cannot_be_remembered_is_one_that_only_the_disk_knows() {
     let mut job = play(&[
         (Offer(0, "B", 1), "found B, plan"),

@@ -38,6 +38,8 @@ pub(super) enum AnswersInput {
     Apart(u64, &'static str),
     /// The same, when there is no room to remember it.
     ApartWithoutRoom(u64, &'static str),
+    /// The directories above its name.
+    ApartAbove(u64, &'static str),
     From(u64, u64),
     Skip(u64, SkipReason),
     Refuse(u64),
@@ -123,6 +125,10 @@ impl AnswersJob {
                 let header = header(id, name, Kind::File, 1);
                 let has_room = matches!(feed, Apart(..));
                 return Ok(Some(format!("{:?}", ledger.tell_apart(&header, &path(name), |_| has_room))));
+            }
+            ApartAbove(id, name) => {
+                let header = header(id, name, Kind::File, 1);
+                return Ok(Some(format!("{:?}", ledger.tell_above_apart(&header, &path(name), |_| true))));
             }
             From(id, from) => {
                 let start = Start { from, basis: Basis::Part, why: Why::New };
