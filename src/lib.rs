@@ -88,7 +88,6 @@ pub(crate) mod calendar;
 pub mod cli;
 pub mod client;
 pub mod congestion;
-pub mod digest;
 pub mod error;
 pub mod keys;
 pub mod manual;
@@ -106,3 +105,5 @@ pub(crate) mod storage;
 pub mod testing;
 pub(crate) mod transfer;
 pub mod transport;
+
+pub use qft_digest as digest;

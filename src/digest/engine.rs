@@ -23,7 +23,7 @@ const TEST_BYTES: usize = TEST_BLOCKS * BLOCK_BYTES;
 
 /// How the leaves of this process are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
+pub enum Engine {
     /// Sixteen at once, with this instruction set.
     Lanes(&'static str),
     /// One after the other, as `QFT_MD5=scalar` asks for.
@@ -34,7 +34,7 @@ pub(crate) enum Engine {
 
 impl Engine {
     /// The complaint for a user who has not asked; `None` while all is well.
-    pub(crate) fn complaint(self) -> Option<String> {
+    pub fn complaint(self) -> Option<String> {
         match self {
             Self::Lanes(_) | Self::AskedScalar => None,
             Self::FailedLanes(set) => Some(format!(
@@ -56,7 +56,7 @@ impl fmt::Display for Engine {
 }
 
 /// How the leaves of this process are hashed. The first call tests the lanes, which takes some ten microseconds.
-pub(crate) fn engine() -> Engine {
+pub fn engine() -> Engine {
     chosen().0
 }
 

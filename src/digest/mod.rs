@@ -13,8 +13,8 @@
 //! (`lanes`); one MD5 after the other is the same sum at an eighth of the speed. `engine` says which of the two
 //! this process does: the lanes have to pass a self-test first.
 //!
-//! The [`Salt`] is exported from the TLS session ([`SALT_LABEL`](crate::protocol::SALT_LABEL)): neither side
-//! chose it alone and nobody knew it before, so MD5 collisions that were prepared in advance collide no more.
+//! The [`Salt`] is exported from the TLS session (`SALT_LABEL` in qft's `protocol`): neither side chose it
+//! alone and nobody knew it before, so MD5 collisions that were prepared in advance collide no more.
 //! It is one whole MD5 block long: leaf data stay aligned, and every leaf starts from one saved state.
 //! MD5 finds corruption here and decides what a resume sends again; authenticity comes from TLS alone.
 //!
@@ -41,9 +41,9 @@ mod sum;
 mod tests;
 mod word;
 
-pub(crate) use engine::{Engine, engine};
+pub use engine::{Engine, engine};
 use lanes::Leaves;
-pub(crate) use sum::{ChunkDigests, RootSum};
+pub use sum::{ChunkDigests, RootSum};
 
 /// Bytes of a file that are hashed as one message: small enough for 16 SIMD lanes in a chunk.
 pub const LEAF_BYTES: usize = 64 * 1024;

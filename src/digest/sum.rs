@@ -12,7 +12,7 @@ const HOLE_DIGESTS_AT_ONCE: usize = 256;
 
 /// The digests of a file's chunks. A chunk of zeros takes no room, so a file may claim any size.
 #[derive(Debug, Clone)]
-pub(crate) struct ChunkDigests {
+pub struct ChunkDigests {
     size: u64,
     /// Of a full chunk of zeros; `None` where there is but one chunk, whose digest is kept whatever it is.
     zeros: Option<Digest>,
@@ -21,18 +21,18 @@ pub(crate) struct ChunkDigests {
 
 impl ChunkDigests {
     /// Those of a file of `size` bytes of which every chunk is zeros so far.
-    pub(crate) fn new(size: u64, hasher: &ChunkHasher) -> Self {
+    pub fn new(size: u64, hasher: &ChunkHasher) -> Self {
         let zeros = (size > CHUNK_BYTES).then(|| hasher.zero_chunk(CHUNK_BYTES));
         Self { size, zeros, others: BTreeMap::new() }
     }
 
     /// Moves the digests out; what stays behind is as new.
-    pub(crate) fn take(&mut self) -> Self {
+    pub fn take(&mut self) -> Self {
         Self { others: std::mem::take(&mut self.others), ..*self }
     }
 
     /// Notes the digest of one chunk.
-    pub(crate) fn insert(&mut self, index: u64, digest: Digest) {
+    pub fn insert(&mut self, index: u64, digest: Digest) {
         if self.zeros == Some(digest) && chunk_len(self.size, index) == CHUNK_BYTES {
             self.others.remove(&index);
         } else {
@@ -41,19 +41,19 @@ impl ChunkDigests {
     }
 
     /// The digest of one chunk that was noted.
-    pub(crate) fn get(&self, index: u64) -> Option<Digest> {
+    pub fn get(&self, index: u64) -> Option<Digest> {
         self.others.get(&index).copied().or(self.zeros)
     }
 
     /// The digests in a range that are kept, each with its index: of the others it is only known that they are zeros, if
     /// anything is.
-    pub(crate) fn known(&self, chunks: Range<u64>) -> impl Iterator<Item = (u64, Digest)> {
+    pub fn known(&self, chunks: Range<u64>) -> impl Iterator<Item = (u64, Digest)> {
         self.others.range(chunks).map(|(index, digest)| (*index, *digest))
     }
 
     /// Chunks that take room.
     #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.others.len()
     }
 }
@@ -63,7 +63,7 @@ impl ChunkDigests {
 /// MD5 has no way around its input, so a hole of 16 TiB costs a third of a second like any other 256 MiB. Whoever makes the
 /// sum therefore does it in steps, and looks between them whether it is still wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct RootSum {
+pub struct RootSum {
     digests: ChunkDigests,
     sum: Md5,
     /// The chunk that comes next.
@@ -72,12 +72,12 @@ pub(crate) struct RootSum {
 
 impl RootSum {
     /// A sum that has not begun.
-    pub(crate) fn new(digests: ChunkDigests) -> Self {
+    pub fn new(digests: ChunkDigests) -> Self {
         Self { digests, sum: Md5::new(), next: 0 }
     }
 
     /// Takes in at most `chunks` more chunks, at least one; the root once the last of them is in.
-    pub(crate) fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Digest> {
+    pub fn step(&mut self, hasher: &ChunkHasher, chunks: u64) -> Option<Digest> {
         let count = chunk_count(self.digests.size);
         let end = self.next.saturating_add(chunks.max(1)).min(count);
         let known = self.digests.others.range(self.next..end).map(|(index, digest)| (*index, *digest));
