@@ -9,12 +9,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::experiment::{Experiment, Moment, SETTLE_ROUNDS};
-use super::mechanism::Mechanism;
+use super::config::Mechanism;
 use super::model::PathModel;
 use super::model::bandwidth::MaxFilter;
 use super::model::round::{EMPTY_ROUNDS, Round};
 use super::model::rtt::{DrainFinding, FOREIGN_QUEUE};
+use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
 use crate::transport::limits::ACK_EVERY;
 
 /// Queue in targets that counts as pressure...

@@ -9,13 +9,12 @@ use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
 use super::compete::Competition;
-use super::config::{ControllerConfig, PathSnapshot, Phase};
+use super::config::{ControllerConfig, Mechanism, PathSnapshot, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
-use super::experiment::SETTLE_ROUNDS;
-use super::mechanism::Mechanism;
 use super::model::PathModel;
 use super::model::round::Round;
+use super::phases::SETTLE_ROUNDS;
 use super::startup::{INITIAL_PACKETS, LossCause, Startup, initial_packets};
 use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
 

@@ -11,12 +11,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::experiment::{CALM_ROUNDS, Experiment, Moment};
-use super::mechanism::Mechanism;
+use super::config::Mechanism;
 use super::model::loss::LossBlock;
 use super::model::round::Round;
 use super::model::rtt::PROBE_RTT_INTERVAL;
 use super::model::{PathModel, SHARED};
+use super::phases::{CALM_ROUNDS, Experiment, Moment};
 
 /// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
 /// slow beside the two rounds until a change is seen in the queue.

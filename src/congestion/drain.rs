@@ -9,12 +9,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::Phase;
-use super::experiment::{Experiment, Moment, SETTLE_ROUNDS};
-use super::mechanism::Mechanism;
+use super::config::{Mechanism, Phase};
 use super::model::PathModel;
 use super::model::round::{GROUP_ACKS, base_target};
 use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL};
+use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
 use crate::transport::limits::ACK_DELAY_MAX;
 
 /// A round of a drain needs fewer ACKs than others: with as many, that of a small flow would begin when those of the others

@@ -108,14 +108,12 @@ mod config;
 mod controller;
 mod cruise;
 mod drain;
-mod experiment;
-mod mechanism;
 mod model;
 mod phases;
 mod startup;
 
 pub use config::{ControllerConfig, PastPath, PathSnapshot, PathState, Phase};
-pub use controller::PathController;
 #[doc(hidden)]
-pub use mechanism::{Mechanism, Without};
+pub use config::{Mechanism, Without};
+pub use controller::PathController;
 pub use startup::AGE_MAX;

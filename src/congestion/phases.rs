@@ -1,14 +1,14 @@
-//! The phases: one table of what leads from one to the next, and the decisions at the end of each round.
+//! The phases: what an experiment is, one table of what leads from one phase to the next, and the decisions at the end of each
+//! round.
 
 use std::time::{Duration, Instant};
 
 use super::compete::{CompetitionFinding, Suspicion};
-use super::config::{PastPath, Phase};
+use super::config::{Mechanism, PastPath, Phase};
 use super::controller::PathController;
 use super::cruise::{ProbeFinding, TrialFinding};
 use super::drain::DrainPace;
-use super::experiment::{Experiment, Moment, SETTLE_ROUNDS};
-use super::mechanism::Mechanism;
+use super::model::PathModel;
 use super::model::loss::LossBlock;
 use super::model::rtt::DrainFinding;
 use super::startup::{CarefulResume, Startup, StartupEnd, initial_packets};
@@ -23,6 +23,43 @@ const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
 /// The queue budget of a flow at a policer's rate, which grows until something is lost. With less, the window would
 /// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
 const POLICED_PACKETS: f64 = 3.0;
+
+/// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
+pub(super) const SETTLE_ROUNDS: u32 = 2;
+/// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
+pub(super) const CALM_ROUNDS: u32 = 12;
+
+/// An experiment with the window: what is sent while it runs shows what the path does not show by itself.
+pub(super) trait Experiment {
+    type Finding;
+
+    /// Whether it is to begin.
+    fn is_due(&mut self, model: &PathModel, at: &Moment) -> bool;
+
+    /// Bytes in flight while it runs.
+    fn window(&self, model: &PathModel, at: &Moment) -> f64;
+
+    /// What it has found at the end of a round; nothing while it goes on.
+    fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<Self::Finding>;
+}
+
+/// What an experiment goes by, besides the model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) phase: Phase,
+    /// Rounds since the present phase, probe or trial began.
+    pub(super) phase_rounds: u32,
+    pub(super) window: u64,
+    /// The queue budget in it.
+    pub(super) budget: f64,
+    /// Competitive mode is on, also while a drain tests whether it still need be.
+    pub(super) is_contested: bool,
+    /// The block of packets that ended with the round.
+    pub(super) block: Option<LossBlock>,
+    /// What the drain that ended with the round has found.
+    pub(super) drained: Option<DrainFinding>,
+}
 
 /// What ends a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,13 +16,12 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::config::PastPath;
-use super::experiment::{Experiment, Moment};
-use super::mechanism::Mechanism;
+use super::config::{Mechanism, PastPath};
 use super::model::PathModel;
 use super::model::loss::SHARE_MAX;
 use super::model::rate::{AGREEMENT, DispersionSample, do_agree};
 use super::model::round::{GROUP_ACKS, NOISE, RoundSamples};
+use super::phases::{Experiment, Moment};
 use crate::transport::limits::INITIAL_RTT;
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three

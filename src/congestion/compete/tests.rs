@@ -1,5 +1,5 @@
 use super::*;
-use crate::congestion::mechanism::Without;
+use crate::congestion::config::Without;
 
 const RTT: Duration = Duration::from_millis(50);
 

@@ -8,7 +8,7 @@ use rate::{RateSampler, Sample, do_agree};
 use round::{Round, RoundSamples, base_target, queue_target};
 use rtt::{DrainFinding, Drained, JitterFilter, MinRttFilter};
 
-use super::mechanism::{Mechanism, Without};
+use super::config::{Mechanism, Without};
 use crate::transport::limits::{ACK_EVERY, PACKET_THRESHOLD};
 
 pub(super) mod bandwidth;
