@@ -63,7 +63,7 @@ pub enum Phase {
     Drain = 1,
     /// Full, with a small standing queue.
     Cruise = 2,
-    /// Someone else keeps the queue full: taking a fair share as CUBIC would.
+    /// Someone else keeps the queue full: holding a share of the path.
     Contested = 3,
 }
 
@@ -212,7 +212,9 @@ mechanisms! {
     Flood,
     /// Whole rounds tell the bare round trip; without it, the shortest sample of all does.
     WholeRounds,
-    /// Three drains that agree make the bare round trip longer.
+    /// The time that acknowledgements are held back is no queue.
+    AckDelay,
+    /// A drain that has withdrawn much and shortened nothing makes the bare round trip longer.
     LongerPath,
     /// Looks for the bare round trip while cruising.
     Drains,
@@ -220,18 +222,12 @@ mechanisms! {
     DeepDrains,
     /// Drains by the clock on the wall.
     ProbeRttSchedule,
-    /// Drains sooner after each other when competitive mode has begun.
-    Unrest,
-    /// Suspects others when the queue does not obey.
-    Competitors,
-    /// Cuts the window at three targets.
-    Cut,
-    /// After a suspicion, less is enough for the next one.
-    LowerThreshold,
-    /// Takes what CUBIC would while others hold the queue.
+    /// Drains when others do.
+    FollowedDrains,
+    /// Looks who holds the queue when it does not obey.
+    Pressure,
+    /// Holds a share of the path while others hold the queue.
     CompetitiveMode,
-    /// Competitive mode begins with a search.
-    Search,
 }
 
 impl Mechanism {

@@ -8,7 +8,7 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
-use super::compete::Competition;
+use super::compete::{Competition, Pressure};
 use super::config::{ControllerConfig, Mechanism, PathSnapshot, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
@@ -45,6 +45,7 @@ pub struct PathController {
     pub(super) budget: QueueBudget,
     pub(super) probe: Prober,
     pub(super) trial: LossTrial,
+    pub(super) pressure: Pressure,
     pub(super) competition: Competition,
 }
 
@@ -67,7 +68,8 @@ impl PathController {
             budget: QueueBudget::default(),
             probe: Prober::new(),
             trial: LossTrial::new(now),
-            competition: Competition::new(now),
+            pressure: Pressure::default(),
+            competition: Competition::default(),
         }
     }
 
@@ -176,7 +178,10 @@ impl Controller for PathController {
         self.model.sampler.on_sent(now);
     }
 
-    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, _rtt: &RttEstimator) {
+    fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
+        if !self.is_without(Mechanism::AckDelay) {
+            self.model.sampler.on_smoothed_rtt(rtt.get(), rtt.min());
+        }
         self.begin_if_due(now, now.saturating_duration_since(sent));
         self.startup.resume.on_ack(now, bytes);
         self.model.sampler.on_ack(now, sent, bytes);
@@ -225,10 +230,6 @@ impl Controller for PathController {
         // quinn reports a congestion mark as a loss of nothing.
         let is_mark = lost_bytes == 0;
         self.model.samples.marked |= is_mark;
-        if is_mark || self.model.is_loss_unusual() {
-            let share = self.model.capacity().map_or(1.0, |capacity| self.model.bandwidth.get() / capacity);
-            self.competition.on_loss(now, sent, share);
-        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {

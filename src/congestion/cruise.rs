@@ -269,6 +269,8 @@ impl BandwidthProbe {
 const TRIAL_GAIN: f64 = 0.9;
 /// Blocks of a trial: the first still holds packets from before it.
 const BLOCKS: u32 = 2;
+/// A flow that gets little among others would take many seconds for two blocks, in which it gives up what it has.
+const TRIAL_ROUNDS_MAX: u32 = 32;
 /// A trial that leaves less than this of the loss has shown an overflow.
 const EFFECT: f64 = 0.6;
 /// What may be lost where no queue ever stands without a trial that shows it to be the path's own: head-room for more than
@@ -318,6 +320,8 @@ struct Trial {
 #[derive(Debug, Clone)]
 pub(super) struct LossTrial {
     trial: Option<Trial>,
+    /// Rounds of it.
+    rounds: u32,
     pause_until: Instant,
     /// What the path loses by itself, as a trial has shown.
     proven: f64,
@@ -325,7 +329,7 @@ pub(super) struct LossTrial {
 
 impl LossTrial {
     pub(super) fn new(now: Instant) -> Self {
-        Self { trial: None, pause_until: now, proven: UNPROVEN_MAX }
+        Self { trial: None, rounds: 0, pause_until: now, proven: UNPROVEN_MAX }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -337,9 +341,16 @@ impl LossTrial {
         self.trial.take().map(|trial| trial.before.budget)
     }
 
+    /// Takes a round, and breaks off a trial that takes too long. Gives the queue budget before it then.
+    pub(super) fn give_up(&mut self) -> Option<f64> {
+        self.rounds += 1;
+        if self.rounds > TRIAL_ROUNDS_MAX { self.stop() } else { None }
+    }
+
     pub(super) fn begin(&mut self, model: &PathModel, at: &Moment, block: &LossBlock) -> Before {
         let before = Before::new(model, at);
         self.trial = Some(Trial { loss: block.share, before, blocks: 0 });
+        self.rounds = 0;
         before
     }
 

@@ -3,18 +3,18 @@
 //! A flow that drains alone sees the queue that the others hold. Eight that look at different times take each other for
 //! strangers, and in competitive modes with each other they look again at different times, for ever. When all look at
 //! once, the path shows itself to all. BBR's ProbeRTT falls into step by itself, because it nearly empties the path and
-//! stays there (Cardwell et al. 2016); ours are too short for that and go by the clock on the wall instead. Clocks that
-//! are some milliseconds apart do no harm, since a drain lasts for two round trips; one that is far off only loses the
-//! advantage.
+//! stays there (Cardwell et al. 2016). Ours are too short for that. They go by the clock on the wall, and a flow whose clock
+//! is wrong follows the others: when the queue becomes shorter than a flow of ours makes it by itself, somebody drains, and
+//! everyone who sees that drains with him.
 
 use std::time::{Duration, Instant};
 
 use super::config::{Mechanism, Phase};
 use super::model::PathModel;
+use super::model::bandwidth::SMOOTHING;
 use super::model::round::{GROUP_ACKS, base_target};
 use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL};
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
-use crate::transport::limits::ACK_DELAY_MAX;
 
 /// A round of a drain needs fewer ACKs than others: with as many, that of a small flow would begin when those of the others
 /// are over.
@@ -27,10 +27,11 @@ const GAIN_SHARED: f64 = 0.35;
 /// The drain after start-up on a path longer than [`LONG_RTT`], where a deep one would cost a short transfer much.
 const GAIN_LONG: f64 = 0.95;
 const LONG_RTT: Duration = Duration::from_millis(50);
-/// So many targets are withdrawn, and the round trip is what it was: no queue stands there.
-const UNANSWERED: u32 = 3;
-/// Time from the first contest in which the competitors may still turn out to be our own kind.
-const UNREST_SPAN: Duration = Duration::from_secs(15);
+/// A flow that gets less than this of a path whose bare round trip is in doubt may hold the rest of it in a queue that it takes
+/// for path.
+const ALONE: f64 = 0.9;
+/// More than this times what we have withdrawn has gone of the queue: others stood aside at the same moment. Only our kind does.
+const JOINT: f64 = 1.2;
 
 /// When the drains were, and when the next one is.
 #[derive(Debug, Clone)]
@@ -43,19 +44,29 @@ pub(super) struct Drain {
     believed: Duration,
     /// The round trip that stood in the last round before it, and the window.
     before: (Duration, u64),
-    /// When the first contest of late began.
-    unrest: Option<Instant>,
+    /// The least round trip that stood in a round of it.
+    least: Duration,
+    /// The round trip that stands in rounds of cruise, smoothed; nothing before the first one after a drain.
+    usual: Option<Duration>,
 }
 
 impl Drain {
     pub(super) fn new(now: Instant, schedule: ProbeRttSchedule) -> Self {
-        let before = (Duration::ZERO, 0);
-        Self { schedule, began: now, ended: now, next: now, believed: Duration::ZERO, before, unrest: None }
+        Self {
+            schedule,
+            began: now,
+            ended: now,
+            next: now,
+            believed: Duration::ZERO,
+            before: (Duration::ZERO, 0),
+            least: Duration::MAX,
+            usual: None,
+        }
     }
 
     /// Begins at this bare round trip.
     pub(super) fn begin(&mut self, now: Instant, believed: Duration) {
-        (self.began, self.believed) = (now, believed);
+        (self.began, self.believed, self.least, self.usual) = (now, believed, Duration::MAX, None);
     }
 
     /// Takes a round of another phase.
@@ -77,33 +88,29 @@ impl Drain {
         self.believed > min_rtt + base_target(min_rtt) * FOREIGN_QUEUE
     }
 
-    /// Competitive mode begins. `again`: not long after another one.
-    pub(super) fn on_competition(&mut self, now: Instant, again: bool) {
-        if !again || self.unrest.is_none() {
-            self.unrest = Some(now);
-        }
-    }
-
-    fn is_unrest(&self, now: Instant) -> bool {
-        self.unrest.is_some_and(|since| now.saturating_duration_since(since) < UNREST_SPAN)
-    }
-
     /// Plans the next drain, as soon as the path asks for it...
     pub(super) fn plan(&mut self, model: &PathModel, at: &Moment) {
-        let doubtful = model.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_doubtful);
-        let pace = if doubtful || (self.is_unrest(at.now) && !model.is_without(Mechanism::Unrest)) {
-            DrainPace::Unrest
-        } else if at.is_contested {
-            DrainPace::Contest
-        } else {
-            DrainPace::Calm
-        };
+        let is_doubtful = model.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_doubtful);
+        let pace = if is_doubtful || at.is_contested { DrainPace::Unrest } else { DrainPace::Calm };
         self.plan_at(at.now, pace, model.min_rtt());
     }
 
     /// ... or at this pace.
     pub(super) fn plan_at(&mut self, now: Instant, pace: DrainPace, min_rtt: Duration) {
         self.next = self.schedule.next(now, pace.period(min_rtt));
+    }
+
+    /// Takes a settled round of cruise. When the queue has become shorter than it was, by more than it does by itself, others
+    /// drain: we do too, unless we have lately.
+    pub(super) fn follow(&mut self, now: Instant, model: &PathModel) {
+        let standing = model.standing_rtt();
+        let usual = self.usual.unwrap_or(standing);
+        self.usual = Some(usual.mul_f64(1.0 - SMOOTHING) + standing.mul_f64(SMOOTHING));
+        let is_dip = standing + base_target(model.min_rtt()) / 2 + model.jitter() < usual;
+        let is_late = now.saturating_duration_since(self.ended) > DrainPace::Calm.period(model.min_rtt()) / 2;
+        if is_dip && is_late && model.is_shared() && !model.is_without(Mechanism::FollowedDrains) {
+            self.next = now;
+        }
     }
 
     /// A flow that is alone needs no drain where the queue has just been empty anyway. One that is not must not miss a
@@ -114,22 +121,35 @@ impl Drain {
         model.is_shared() || now.saturating_duration_since(last) >= DrainPace::Calm.period(model.min_rtt()) / 2
     }
 
+    /// The queue that was ours to withdraw.
+    fn withdrawn(&self, model: &PathModel, window: u64) -> Duration {
+        Duration::from_secs_f64(self.before.1.saturating_sub(window) as f64 / model.capacity().max(1.0))
+    }
+
+    /// Whether more of the queue has gone than we have withdrawn: others stood aside as well.
+    fn is_joint(&self, model: &PathModel, window: u64) -> bool {
+        self.before.0.saturating_sub(self.least) > self.withdrawn(model, window).mul_f64(JOINT)
+    }
+
     /// Whether the drain has shown that no queue stands: any queue, whoever holds it, would be shorter by what we have withdrawn,
     /// unless it is full all the time and loses packets.
     fn is_queue_absent(&self, model: &PathModel, window: u64) -> bool {
-        let (standing, before) = self.before;
-        let capacity = model.capacity().unwrap_or_else(|| model.bandwidth.get()).max(1.0);
-        let withdrawn = Duration::from_secs_f64(before.saturating_sub(window) as f64 / capacity);
+        if model.is_without(Mechanism::LongerPath) {
+            return false;
+        }
+        let (standing, _) = self.before;
+        let withdrawn = self.withdrawn(model, window);
         let target = base_target(model.min_rtt());
         let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
-        is_clean && withdrawn > target * UNANSWERED && standing.abs_diff(model.standing_rtt()) < target / 4
+        is_clean && withdrawn > target && standing.abs_diff(model.standing_rtt()) < target / 4
     }
 
     /// In bytes, without head-room.
     fn wanted(&self, model: &PathModel, is_contested: bool) -> f64 {
         let bandwidth = model.bandwidth.get();
         let Some(min_rtt_filter) = &model.min_rtt_filter else { return bandwidth };
-        let is_crowded = is_contested || model.is_shared();
+        let is_doubtful = min_rtt_filter.is_doubtful() && bandwidth < ALONE * model.capacity();
+        let is_crowded = is_contested || model.is_shared() || is_doubtful;
         if min_rtt_filter.is_drained() && is_crowded && !model.is_without(Mechanism::DeepDrains) {
             return GAIN_SHARED * bandwidth * (min_rtt_filter.least() + model.jitter()).as_secs_f64();
         }
@@ -165,20 +185,19 @@ impl Experiment for Drain {
 
     /// One round to empty the queue, one to see it empty.
     fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<Drained> {
+        self.least = self.least.min(model.standing_rtt());
         if at.phase_rounds < SETTLE_ROUNDS {
             return None;
         }
         self.ended = at.now;
-        // Competitive mode's own tests must not overlook a short queue.
-        let is_small = !at.is_contested && model.samples.acks() < GROUP_ACKS;
         Some(Drained {
-            standing: model.standing_rtt(),
+            standing: self.least,
             target: model.round.target,
             jitter: model.jitter(),
-            delay: if is_small { ACK_DELAY_MAX } else { Duration::ZERO },
-            takes_longer: !model.is_without(Mechanism::LongerPath),
             is_absent: self.is_queue_absent(model, at.window),
-            is_crowded: at.is_contested || model.is_shared(),
+            is_shared: model.is_shared(),
+            is_contested: at.is_contested,
+            is_joint: self.is_joint(model, at.window),
         })
     }
 }
@@ -188,7 +207,7 @@ impl Experiment for Drain {
 const CALM_ROUNDS: u32 = 100;
 /// ... unless that were fewer than this many round trips.
 const LEAST_ROUNDS: u32 = 30;
-/// On a path that is not known yet, or whose flows have just begun to fight: there is much to win.
+/// On a path that is not known yet, or beside a competitor who may be one of ours, or go: there is much to win.
 const UNREST_ROUNDS: u32 = 25;
 
 /// How soon to look again.
@@ -196,10 +215,8 @@ const UNREST_ROUNDS: u32 = 25;
 pub(super) enum DrainPace {
     /// The bare round trip was seen, and nobody pushes.
     Calm,
-    /// It was guessed, or a competitor has just shown up that may be one of ours.
+    /// It was guessed, or competitive mode is on.
     Unrest,
-    /// The competitor stays. Each look gives him room that takes long to be won back.
-    Contest,
 }
 
 impl DrainPace {
@@ -208,7 +225,6 @@ impl DrainPace {
         let wanted = match self {
             Self::Calm => (rtt * CALM_ROUNDS).clamp(PROBE_RTT_INTERVAL / 2, PROBE_RTT_INTERVAL).max(rtt * LEAST_ROUNDS),
             Self::Unrest => rtt * UNREST_ROUNDS,
-            Self::Contest => PROBE_RTT_INTERVAL.max(rtt * LEAST_ROUNDS),
         };
         // Flows of different round trips meet: all periods are the shortest times a power of two.
         let mut period = PROBE_RTT_INTERVAL / 4;
@@ -265,11 +281,5 @@ mod tests {
             assert_eq!(period.as_nanos() % (PROBE_RTT_INTERVAL / 4).as_nanos(), 0);
             assert!(DrainPace::Unrest.period(SECOND / 10) <= period);
         }
-    }
-
-    #[test]
-    fn a_contest_on_a_short_path_is_tested_more_rarely_than_a_calm_path() {
-        let rtt = Duration::from_millis(20);
-        assert!(DrainPace::Contest.period(rtt) > DrainPace::Calm.period(rtt));
     }
 }

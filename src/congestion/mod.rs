@@ -40,10 +40,10 @@
 //! | experiment | is due | window | may find |
 //! |---|---|---|---|
 //! | start-up (`startup`) | nothing is known | what is acknowledged more, and what the latest flight has earned | the path is full |
-//! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, or the queue does not obey | a part of the product | min_rtt, the path's own loss, somebody else's queue |
+//! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, others drain, or the queue does not obey | a part of the product | min_rtt, the path's own loss, somebody else's queue |
 //! | probe (`cruise`; BBR's ProbeBW_UP) | all is calm, ever more rarely | more than the product | room |
 //! | loss trial (`cruise`) | more is lost than ever, or where no queue ever stands | less than the product | whose doing the loss is |
-//! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | CUBIC's (RFC 9438) | that nobody is left |
+//! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | a share of the path's | that nobody is left, or only our own kind |
 //!
 //! **Start-up** sends its first flight in a part of the round trip, and what the packets of a flight took to arrive opens the
 //! window for the next at once. It ends at a short queue, or when bandwidth stops growing (BBR). Near the rate that the spacing
@@ -52,13 +52,17 @@
 //! resume, RFC 9959), and start-up goes on from there.
 //!
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, so that each sees the path
-//! without the queue of the others, and what it loses without any queue. If a queue stays, someone else holds it, and until it
-//! is gone we take what CUBIC would. Every scheduled drain tests whether he is still there: the phase ends when tests in a row
-//! find the queue empty (more, if that was wrong before), or one that cannot have emptied it alone. Where no queue stands for
-//! longer than a drain of his, he is gone without a test, and growth as in start-up takes what he had. What is lost meanwhile
-//! is never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes
-//! what the other holds in the queue for path, and would yield to it for ever: when its rate falls to less than our own kind
-//! would leave it, and after a drain once more, someone else takes what it gives up.
+//! without the queue of the others, and what it loses without any queue: by the clock on the wall, and a flow that sees the queue
+//! become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what the path
+//! carries; if we get all of it, the path has become slower.
+//!
+//! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is lost.
+//! Every scheduled drain tests whether they are still there: that more of the queue goes than we have withdrawn shows that all of
+//! them stood aside, which only our own kind does. Where no queue stands for longer than a drain of theirs, they are gone without a
+//! test, and growth as in start-up takes what they had; where others keep the queue short although we do not yield, they are of
+//! our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full for
+//! ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment without a drain, as
+//! BBR and CUBIC let it, it was theirs.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of
@@ -69,8 +73,8 @@
 //! queue budget grows by a little until something is lost again.
 //!
 //! **Congestion marks** (RFC 9002, section 7.1): a standing queue that is marked ends start-up, halves the queue budget in
-//! cruise, at most once in two rounds and until the queue has gone, and is a loss to competitive mode. A drain gives up more
-//! by itself. Marks where no queue stands are not answered, which is less than the RFC asks: they were at the end of a burst
+//! cruise, at most once in two rounds and until the queue has gone, and the share of competitive mode. A drain gives up more by
+//! itself. Marks where no queue stands are not answered, which is less than the RFC asks: they were at the end of a burst
 //! of ours, which a smaller window would not make shorter.
 //!
 //! A blackout (quinn's persistent congestion) begins again: at half of what the path had if its next round trip is what
@@ -81,6 +85,8 @@
 //!   full, so probes are rare, and loss alone cuts nothing: links that lose a tenth are used in full.
 //! * BBR's ProbeRTT goes to half of the product at moments of its own; ours are less deep, and at moments that all flows share,
 //!   since a flow that drains alone sees the queue of the others.
+//! * Beside others BBRv3 is bound by loss and what it had before; Copa becomes a Reno. We hold a share: the spacing of ACKs says
+//!   what the whole path carries.
 //! * Copa steers by the delay of each ACK and looks for its competitors in how the queue oscillates. We set the window from the
 //!   measured rate and correct by the queue once a round, since the trait has no pace; and a drain shows competitors more surely.
 //! * Both leave ACK spacing, dispersion and jitter alone. They are why start-up takes few round trips and jittery paths are used.
@@ -93,11 +99,13 @@
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
 //! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the
 //! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long.
-//! Sixteen flows of ours that begin within a few seconds may be uneven after half a minute; where each would get less than about
-//! ten packets per round trip, the least windows alone fill the queue, and a tenth is lost. Beside BBR we get much less than half.
+//! Where each of many flows of ours would get less than about ten packets per round trip, they may take each other for strangers
+//! while they begin, and a tenth is lost; if their clocks are wrong besides, a third for long. Beside several BBR in a queue of a
+//! round trip or less a third is lost, as theirs is, and on slow paths a fifth of the link is ours and not a third, since quinn sends
+//! ten packets at once, of which a full queue takes few. Beside CUBIC on a path of 200 ms it takes tens of seconds to get more
+//! than a tenth.
 //! A path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more through
-//! later is followed slowly. Flows whose clocks are apart by more than a round trip see each other's queue, and may take each
-//! other for strangers. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those of
+//! later is followed slowly. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those of
 //! a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business of the window's: it
 //! is held at the socket (`throttle`).
 //!

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::compete::{CompetitionFinding, Suspicion};
+use super::compete::CompetitionEnd;
 use super::config::{Mechanism, PastPath, Phase};
 use super::controller::PathController;
 use super::cruise::{ProbeFinding, TrialFinding};
@@ -57,8 +57,6 @@ pub(super) struct Moment {
     pub(super) is_contested: bool,
     /// The block of packets that ended with the round.
     pub(super) block: Option<LossBlock>,
-    /// What the drain that ended with the round has found.
-    pub(super) drained: Option<DrainFinding>,
 }
 
 /// What ends a phase.
@@ -76,6 +74,8 @@ enum PhaseEnd {
     QueueOurs,
     /// Whoever held the queue is gone, and with him most of what was sent.
     PathEmpty,
+    /// Nobody but our own kind is there.
+    OurKind,
 }
 
 impl Phase {
@@ -84,7 +84,7 @@ impl Phase {
         match (self, end) {
             (_, PhaseEnd::Outage) | (Self::Contested, PhaseEnd::PathEmpty) => Self::Startup,
             (Self::Startup, PhaseEnd::PathFull) | (Self::Cruise | Self::Contested, PhaseEnd::DrainDue) => Self::Drain,
-            (Self::Drain, PhaseEnd::QueueOurs) => Self::Cruise,
+            (Self::Drain, PhaseEnd::QueueOurs) | (Self::Contested, PhaseEnd::OurKind) => Self::Cruise,
             (Self::Drain | Self::Cruise, PhaseEnd::Competitor) => Self::Contested,
             (phase, _) => phase,
         }
@@ -97,7 +97,7 @@ impl PathController {
         match self.phase {
             Phase::Startup => self.enter_startup(now),
             Phase::Drain => self.enter_drain(now),
-            Phase::Cruise => self.enter_cruise(now),
+            Phase::Cruise => self.enter_cruise(),
             Phase::Contested => self.enter_contested(now),
         }
     }
@@ -111,7 +111,6 @@ impl PathController {
             budget: self.budget.bytes(),
             is_contested: self.competition.is_on(),
             block: None,
-            drained: None,
         }
     }
 
@@ -120,12 +119,7 @@ impl PathController {
             Phase::Startup => self.on_startup_round(now),
             Phase::Drain => self.on_drain_round(now),
             Phase::Cruise => self.on_cruise_round(now),
-            Phase::Contested => {
-                self.phase_rounds += 1;
-                if self.competition.on_round(&self.model, &self.moment(now)) == Some(CompetitionFinding::PathEmpty) {
-                    self.turn(now, PhaseEnd::PathEmpty);
-                }
-            }
+            Phase::Contested => self.on_contested_round(now),
         }
     }
 
@@ -175,13 +169,13 @@ impl PathController {
         let past = PastPath { bandwidth, min_rtt, age: Duration::ZERO };
         self.window = self.bounded(self.window / 2);
         self.model.forget();
-        self.competition.stop();
+        self.competition.end();
         self.turn(now, PhaseEnd::Outage);
         self.startup.resume = CarefulResume::new(Some(past).filter(|_| !self.is_without(Mechanism::CarefulResume)));
     }
 
     fn enter_startup(&mut self, now: Instant) {
-        self.end_competition(now);
+        self.end_competition();
         self.startup = Startup::new(None);
         self.start_round(now);
     }
@@ -214,38 +208,37 @@ impl PathController {
         if self.drain.is_much_shorter(self.model.min_rtt()) {
             self.budget.empty();
         }
-        let at = Moment { drained: Some(found), ..at };
-        let contest = self.competition.on_round(&self.model, &at);
         self.drain.plan(&self.model, &at);
+        if found == DrainFinding::Slower {
+            self.model.believe_round();
+            self.budget.empty();
+            self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
+        }
         if found == DrainFinding::Foreign && !self.is_without(Mechanism::CompetitiveMode) {
             self.turn(now, PhaseEnd::Competitor);
-        } else if contest == Some(CompetitionFinding::Stays) {
-            self.turn(now, PhaseEnd::Competitor);
-            self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
-        } else {
-            if !was_drained {
-                // Start-up ends here, and the whole target is a better first guess than nothing.
-                self.budget.fill(&self.model.round);
-            }
-            self.turn(now, PhaseEnd::QueueOurs);
+            return;
         }
+        if !was_drained {
+            // Start-up ends here, and the whole target is a better first guess than nothing.
+            self.budget.fill(&self.model.round);
+        }
+        self.turn(now, PhaseEnd::QueueOurs);
     }
 
     // ---- cruise ----
 
-    fn enter_cruise(&mut self, now: Instant) {
-        self.end_competition(now);
-        self.competition.competitors.on_quiet();
+    fn enter_cruise(&mut self) {
+        self.end_competition();
+        self.pressure.forget();
     }
 
-    fn end_competition(&mut self, now: Instant) {
-        if self.competition.end(now, !self.is_without(Mechanism::LowerThreshold)) {
+    fn end_competition(&mut self) {
+        if self.competition.end() {
             self.budget.empty();
         }
     }
 
     fn on_cruise_round(&mut self, now: Instant) {
-        self.competition.competitors.note_window(self.model.rounds, self.window);
         self.budget.answer_marks(self.model.is_queue_marked());
         if self.model.samples.app_limited {
             return;
@@ -269,24 +262,15 @@ impl PathController {
 
     fn judge_queue(&mut self, now: Instant) {
         let at = self.moment(now);
-        let is_certain = self.competition.is_due(&self.model, &at);
-        let mut judgement = self.competition.judgement;
-        judgement.cut &= !self.is_without(Mechanism::Cut);
-        // The last round alone says too little of a path that pauses.
-        if !self.model.is_aggregating() && (judgement.cut || judgement.suspicion == Suspicion::Suspected) {
-            self.model.believe_round();
-        }
-        if is_certain && !self.is_without(Mechanism::CompetitiveMode) {
+        if self.competition.is_due(&self.model, &at) && !self.is_without(Mechanism::CompetitiveMode) {
             self.turn(now, PhaseEnd::Competitor);
-        } else if is_certain {
-            self.turn(now, PhaseEnd::DrainDue);
-        } else if judgement.suspicion == Suspicion::Suspected {
-            if !self.is_without(Mechanism::LowerThreshold) {
-                self.competition.competitors.become_wary(now, Some(self.model.bandwidth.get()));
-            }
-            self.competition.competitors.calm_down();
-            self.turn(now, PhaseEnd::DrainDue);
-        } else if self.is_without(Mechanism::QueueBudget) {
+            return;
+        }
+        if self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure) {
+            self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
+        }
+        self.drain.follow(now, &self.model);
+        if self.is_without(Mechanism::QueueBudget) {
             self.budget.fill(&self.model.round);
         } else {
             self.budget.on_round(&self.model.round);
@@ -298,7 +282,7 @@ impl PathController {
         let at = self.moment(now);
         if !self.probe.is_running() {
             let is_due = self.probe.is_due(&self.model, &at);
-            let begins = is_due && !self.trial.is_running() && self.competition.competitors.is_calm();
+            let begins = is_due && !self.trial.is_running() && self.pressure.is_none();
             if begins {
                 self.probe.begin(&self.model);
             }
@@ -324,6 +308,9 @@ impl PathController {
             // more.
             self.model.loss.discard_block();
             return;
+        }
+        if let Some(budget) = self.trial.give_up() {
+            self.budget.restore(budget);
         }
         let Some(block) = self.model.loss.end_round(now, self.model.mtu) else { return };
         if self.phase != Phase::Cruise {
@@ -368,10 +355,18 @@ impl PathController {
         if self.competition.is_on() {
             return;
         }
-        let is_relapse = self.competition.begin(now, self.window, !self.is_without(Mechanism::Search));
+        self.competition.begin(self.window);
         self.model.bandwidth.set_not_full();
-        self.drain.on_competition(now, is_relapse);
         self.drain.plan(&self.model, &self.moment(now));
+    }
+
+    fn on_contested_round(&mut self, now: Instant) {
+        self.phase_rounds += 1;
+        match self.competition.on_round(&self.model, &self.moment(now)) {
+            Some(CompetitionEnd::PathEmpty) => self.turn(now, PhaseEnd::PathEmpty),
+            Some(CompetitionEnd::OurKind) => self.turn(now, PhaseEnd::OurKind),
+            None => {}
+        }
     }
 
     // ---- the window ----
@@ -402,7 +397,7 @@ mod tests {
     #[test]
     fn each_phase_ends_by_its_own_events_and_an_outage_ends_all() {
         use Phase::{Contested, Cruise, Drain, Startup};
-        use PhaseEnd::{Competitor, DrainDue, Outage, PathEmpty, PathFull, QueueOurs};
+        use PhaseEnd::{Competitor, DrainDue, OurKind, Outage, PathEmpty, PathFull, QueueOurs};
         // What each event leads to from start-up, a drain, cruise and competitive mode.
         let table = [
             (Outage, [Startup, Startup, Startup, Startup]),
@@ -411,6 +406,7 @@ mod tests {
             (Competitor, [Startup, Contested, Contested, Contested]),
             (QueueOurs, [Startup, Cruise, Cruise, Contested]),
             (PathEmpty, [Startup, Drain, Cruise, Startup]),
+            (OurKind, [Startup, Drain, Cruise, Cruise]),
         ];
         for (event, expected) in table {
             assert_eq!([Startup, Drain, Cruise, Contested].map(|phase| phase.after(event)), expected, "{event:?}");

@@ -295,7 +295,7 @@ fn busy_machines_do_not_end_start_up_early() {
         assert!(near > 0.9, "{near} with seed {seed}");
     }
     let far = mean_completion(Cell { mbit: 100, rtt_ms: 200, loss_percent: 5.0 }, 64, ms(1));
-    assert!(far > 0.815, "{far}");
+    assert!(far > 0.81, "{far}");
 }
 
 /// Shares of two flows, the second starting later, and the report.

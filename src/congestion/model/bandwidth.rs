@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::round::{EMPTY_ROUNDS, NOISE};
+use super::rtt::PROBE_RTT_INTERVAL;
 
 /// Rounds over which the best sample counts: BBR's eight to ten.
 const BEST_ROUNDS: u64 = 8;
@@ -170,6 +171,51 @@ impl MaxFilter {
 
     pub(crate) fn clear(&mut self) {
         self.values.clear();
+    }
+}
+
+/// Rounds whose spacings of ACKs must agree: what waited in a machine for a moment comes as fast as that machine reads.
+const AGREED_ROUNDS: usize = 3;
+
+/// What the slowest link carries for all, by the spacing of ACKs and by what we get of a full path: the most of some seconds, since
+/// a flow that gets little has hardly any spacings, and those are too wide.
+#[derive(Debug, Clone)]
+pub(crate) struct Capacity {
+    start: Instant,
+    most: MaxFilter,
+    /// The last rates that spacings have agreed on, as a ring.
+    agreed: [f64; AGREED_ROUNDS],
+    rounds: usize,
+}
+
+impl Capacity {
+    pub(crate) fn new(start: Instant) -> Self {
+        let most = MaxFilter::new(PROBE_RTT_INTERVAL.as_nanos() as u64);
+        Self { start, most, agreed: [0.0; AGREED_ROUNDS], rounds: 0 }
+    }
+
+    /// In bytes per second; zero before it is known.
+    pub(crate) fn get(&self) -> f64 {
+        self.most.get().unwrap_or(0.0)
+    }
+
+    /// Takes what the spacings of a round agree on, and what was delivered in one in which a queue stood.
+    pub(crate) fn on_round(&mut self, now: Instant, agreed: Option<f64>, full: Option<f64>) {
+        let at = now.saturating_duration_since(self.start).as_nanos() as u64;
+        if let Some(rate) = agreed {
+            self.agreed[self.rounds % AGREED_ROUNDS] = rate;
+            self.rounds += 1;
+            self.most.push(at, self.agreed.iter().copied().fold(f64::INFINITY, f64::min));
+        }
+        if let Some(rate) = full {
+            self.most.push(at, rate);
+        }
+    }
+
+    /// The path may be another one.
+    pub(crate) fn forget(&mut self) {
+        self.most.clear();
+        self.agreed = [0.0; AGREED_ROUNDS];
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bandwidth::{AckAggregation, Bandwidth, Usual};
+use bandwidth::{AckAggregation, Bandwidth, Capacity, Usual};
 use loss::{LossMeter, SIGMAS, is_flood};
 use rate::{RateSampler, Sample, do_agree};
 use round::{Round, RoundSamples, base_target, queue_target};
@@ -36,6 +36,7 @@ pub(super) struct PathModel {
     pub(super) min_rtt_filter: Option<MinRttFilter>,
     pub(super) loss: LossMeter,
     jitter_filter: JitterFilter,
+    capacity: Capacity,
     ack_aggregation: AckAggregation,
 }
 
@@ -52,6 +53,7 @@ impl PathModel {
             min_rtt_filter: None,
             loss: LossMeter::new(now),
             jitter_filter: JitterFilter::new(),
+            capacity: Capacity::new(now),
             ack_aggregation: AckAggregation::new(),
         }
     }
@@ -60,6 +62,7 @@ impl PathModel {
     pub(super) fn forget(&mut self) {
         self.min_rtt_filter = None;
         self.bandwidth = Bandwidth::new();
+        self.capacity.forget();
         self.sampler.forget_spacing();
         self.loss.discard_block();
     }
@@ -100,8 +103,17 @@ impl PathModel {
         if let Some(min_rtt_filter) = &mut self.min_rtt_filter {
             min_rtt_filter.on_round(now, standing, jitter);
         }
+        self.note_capacity(now);
         self.round = self.show_round(now);
         self.ack_aggregation.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
+    }
+
+    /// Notes what the round shows of the slowest link.
+    fn note_capacity(&mut self, now: Instant) {
+        let trains = self.train_rates().filter(|_| !self.is_aggregating());
+        let agreed = trains.filter(|&(median, most)| do_agree(median, most)).map(|(median, _)| median);
+        let full = self.is_queued().then(|| self.samples.rate(now, self.sampler.delivered()));
+        self.capacity.on_round(now, agreed, full);
     }
 
     /// The next round ends when a packet after this one is acknowledged.
@@ -126,7 +138,7 @@ impl PathModel {
 
     /// Ends a drain: takes the bare round trip and the path's own loss as it has shown them.
     pub(super) fn on_drained(&mut self, now: Instant, drained: &Drained) -> DrainFinding {
-        let takes_loss = drained.is_crowded && !self.is_without(Mechanism::DrainLoss);
+        let takes_loss = (drained.is_contested || drained.is_shared) && !self.is_without(Mechanism::DrainLoss);
         let Some(min_rtt_filter) = &mut self.min_rtt_filter else { return DrainFinding::Quiet };
         let was_drained = min_rtt_filter.is_drained();
         let found = min_rtt_filter.on_drained(drained);
@@ -166,17 +178,14 @@ impl PathModel {
         self.sampler.train_rates().filter(|_| !self.is_without(Mechanism::Trains))
     }
 
-    /// What the spacing of ACKs says that the slowest link carries, in bytes per second: the most of late, since what we
-    /// send evenly comes evenly.
-    pub(super) fn capacity(&self) -> Option<f64> {
-        self.train_rates().map(|(_, most)| most)
+    /// What the slowest link carries for all, in bytes per second.
+    pub(super) fn capacity(&self) -> f64 {
+        self.capacity.get().max(self.bandwidth.get())
     }
 
-    /// Whether much of what the path carries surely goes to others: all spacings must agree, or a machine that wakes late
-    /// makes believe so.
+    /// Whether much of what the path carries goes to others.
     pub(super) fn is_shared(&self) -> bool {
-        let rates = self.train_rates();
-        rates.is_some_and(|(median, most)| do_agree(median, most) && self.bandwidth.get() < SHARED * median)
+        self.bandwidth.get() < SHARED * self.capacity()
     }
 
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.
@@ -242,7 +251,7 @@ impl PathModel {
             target: self.queue_target(min_rtt, bandwidth),
             product: self.product(),
             bandwidth,
-            capacity: self.capacity().unwrap_or(bandwidth),
+            capacity: self.capacity(),
             mtu: self.mtu as f64,
         }
     }
@@ -260,6 +269,12 @@ impl PathModel {
         let lost = self.samples.lost as f64 / mtu;
         let acked = self.samples.acked(self.sampler.delivered()) as f64 / mtu;
         (lost, lost + acked)
+    }
+
+    /// The part of this round that was lost beyond what the path loses.
+    pub(super) fn unusual_loss(&self) -> f64 {
+        let (lost, sent) = self.round_losses();
+        (lost / sent.max(1.0) - self.loss.base()).max(0.0)
     }
 
     /// Whether this round lost more than the path does.

@@ -118,6 +118,7 @@ pub(crate) struct RateSampler {
     idle: bool,
     trains: Trains,
     dispersion: Dispersion,
+    undelayed: UndelayedRtt,
     /// What had been delivered at the last ACK that told anything.
     dispersed: u64,
 }
@@ -135,6 +136,7 @@ impl RateSampler {
             idle: true,
             trains: Trains::default(),
             dispersion: Dispersion::default(),
+            undelayed: UndelayedRtt::default(),
             dispersed: 0,
         }
     }
@@ -177,6 +179,10 @@ impl RateSampler {
         });
     }
 
+    pub(crate) fn on_smoothed_rtt(&mut self, smoothed: Duration, min: Duration) {
+        self.undelayed.on_smoothed(smoothed, min);
+    }
+
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
         self.delivered += bytes;
         self.delivered_at = now;
@@ -216,9 +222,43 @@ impl RateSampler {
         let acks = now.saturating_duration_since(batch.delivered_at);
         let sends = batch.at.saturating_duration_since(batch.first_sent);
         let interval = acks.max(sends).as_secs_f64();
-        let rtt = now.saturating_duration_since(batch.at);
+        let rtt = self.undelayed.on_sample(now.saturating_duration_since(batch.at));
         let bytes = (self.delivered - batch.delivered) as f64;
         (interval > 0.0).then(|| Sample { rate: bytes / interval, rtt, app_limited: batch.app_limited })
+    }
+}
+
+/// What the smoothed round trip may be off by, in whole nanoseconds of its eighths.
+const ROUNDING: Duration = Duration::from_nanos(64);
+
+/// The round trip without the time that an acknowledgement was held back. A flow of few packets waits for the timer of most of
+/// them, and would yield to that as to a queue.
+///
+/// quinn shows a controller the smoothed round trip alone: an eighth of the newest sample, which has that time taken off it (RFC
+/// 9002, section 5.3), and seven eighths of the value before.
+#[derive(Debug, Clone, Default)]
+struct UndelayedRtt {
+    smoothed: Option<Duration>,
+    /// The last sample, with the delay in it, until the smoothed value has taken it.
+    raw: Option<Duration>,
+    last: Option<Duration>,
+}
+
+impl UndelayedRtt {
+    /// Takes the smoothed round trip as it is after the last sample, and the shortest of all.
+    fn on_smoothed(&mut self, smoothed: Duration, min: Duration) {
+        let Some(before) = self.smoothed.replace(smoothed) else { return };
+        let Some(raw) = self.raw.take() else { return };
+        let sample = (smoothed * 8).saturating_sub(before * 7);
+        // Anything else is not the same estimator any more, or its first sample.
+        let is_plausible = sample <= raw + ROUNDING && sample + ROUNDING >= min;
+        self.last = Some(if is_plausible { sample } else { raw });
+    }
+
+    /// Takes a sample. Gives the one before it, without its delay.
+    fn on_sample(&mut self, raw: Duration) -> Duration {
+        self.raw = Some(raw);
+        self.last.unwrap_or(raw)
     }
 }
 

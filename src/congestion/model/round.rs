@@ -93,10 +93,6 @@ impl RoundSamples {
         largest_acked > self.last_packet && self.acks >= acks
     }
 
-    pub(crate) fn acks(&self) -> u32 {
-        self.acks
-    }
-
     /// Shortest round trip of all.
     pub(crate) fn min_rtt(&self) -> Duration {
         self.min_rtt

@@ -11,13 +11,13 @@ use super::round::{GROUP_ACKS, base_target};
 
 /// BBR's time between two looks at a path that is known.
 pub(crate) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(10);
-/// Queue in targets that stays without us and is more than other flows of ours would hold: a competitor.
+/// Queue in targets that no flows of our kind hold: if it goes without our doing, it was a competitor's.
 pub(crate) const FOREIGN_QUEUE: u32 = 2;
+
 /// Drains in a row that show the same longer round trip: the path has changed.
 const RAISED_DRAINS: u32 = 3;
 /// What "the same" means: a path's round trip is steady, a competitor's queue is not.
-const RAISED_TOLERANCE: f64 = 0.03;
-const RAISED_TOLERANCE_MIN: Duration = Duration::from_millis(1);
+const RAISED_TOLERANCE: Duration = Duration::from_millis(1);
 
 /// A longer round trip that drains have shown.
 #[derive(Debug, Clone, Copy)]
@@ -35,14 +35,14 @@ pub(crate) struct Drained {
     pub(crate) target: Duration,
     /// What may look like a queue: jitter...
     pub(crate) jitter: Duration,
-    /// ... and acknowledgements that waited for more packets, where a flow is too small to have others.
-    pub(crate) delay: Duration,
-    /// Whether drains may make the bare round trip longer.
-    pub(crate) takes_longer: bool,
     /// The round trip was what it was before, however much was withdrawn: no queue stands.
     pub(crate) is_absent: bool,
-    /// Others surely use the path too.
-    pub(crate) is_crowded: bool,
+    /// We get only a part of what the path carries.
+    pub(crate) is_shared: bool,
+    /// It has tested competitive mode.
+    pub(crate) is_contested: bool,
+    /// More of the queue has gone than we have withdrawn.
+    pub(crate) is_joint: bool,
 }
 
 /// The finding of a drain.
@@ -52,6 +52,8 @@ pub(crate) enum DrainFinding {
     Quiet,
     /// A queue that is not ours.
     Foreign,
+    /// A queue that is all ours, on a path that has become slower.
+    Slower,
     /// The longer round trip is no competitor's queue but the path itself, which has become longer.
     Longer,
 }
@@ -66,14 +68,17 @@ pub(crate) struct MinRttFilter {
     least: Duration,
     /// A drain has shown it; before that it is the shortest sample.
     drained: bool,
-    /// Only the drain after start-up has, which is gentle on long paths: a queue of others may have stood all the time.
+    /// Only the drain after start-up has, which is gentle on long paths, or the last drain has made it shorter: a queue of others
+    /// may have stood all the time, and stand still.
     guessed: bool,
     raised: Option<Raised>,
+    /// How much shorter the last round has made it.
+    fell: Duration,
 }
 
 impl MinRttFilter {
     pub(crate) fn new(now: Instant, rtt: Duration) -> Self {
-        Self { value: rtt, seen: now, least: rtt, drained: false, guessed: false, raised: None }
+        Self { value: rtt, seen: now, least: rtt, drained: false, guessed: false, raised: None, fell: Duration::ZERO }
     }
 
     pub(crate) fn rtt(&self) -> Duration {
@@ -88,6 +93,11 @@ impl MinRttFilter {
     /// When it was last seen without a drain.
     pub(crate) fn seen(&self) -> Instant {
         self.seen
+    }
+
+    /// Whether the last round has shown that a queue stood which is not our kind's.
+    pub(crate) fn has_fallen(&self) -> bool {
+        self.fell > base_target(self.value) * FOREIGN_QUEUE
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -110,7 +120,9 @@ impl MinRttFilter {
     /// After it, whole rounds are compared, not the luckiest packet: under jitter that one is far below what any window
     /// could give. Nor are rounds shorter than `jitter` makes them believed, for the same reason.
     pub(crate) fn on_round(&mut self, now: Instant, standing: Duration, jitter: Duration) {
+        self.fell = Duration::ZERO;
         if self.drained && standing + jitter <= self.value {
+            self.fell = self.value - standing - jitter;
             (self.value, self.seen) = (standing + jitter, now);
         }
     }
@@ -123,33 +135,37 @@ impl MinRttFilter {
 
     /// Ends a drain.
     pub(crate) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
-        let Drained { standing, target, jitter, delay, takes_longer, is_absent, .. } = *drained;
-        let is_known = !self.drained || standing <= self.value + target / 2 + jitter;
-        let is_longer = !is_known && self.is_raised(standing) && takes_longer;
-        if is_known || is_longer {
-            (self.value, self.raised) = (standing, None);
-        } else if standing > self.value + base_target(self.value) * FOREIGN_QUEUE + jitter + delay {
-            if !is_absent || !takes_longer {
-                return DrainFinding::Foreign;
-            }
+        let Drained { standing, target, jitter, is_contested, .. } = *drained;
+        let is_shorter = self.drained && standing + target / 2 < self.value;
+        let queue = standing.saturating_sub(self.value + jitter);
+        let is_empty = !self.drained || queue <= target / 2;
+        if !is_empty && (drained.is_absent || self.is_raised(drained)) {
             (self.value, self.raised) = (standing, None);
             return DrainFinding::Longer;
         }
+        if !is_empty && (is_contested || queue > base_target(self.value)) {
+            return if is_contested || drained.is_shared { DrainFinding::Foreign } else { DrainFinding::Slower };
+        }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
-        self.guessed = !self.drained;
+        if is_empty {
+            (self.value, self.raised) = (standing, None);
+        }
+        self.guessed = !self.drained || is_shorter;
         self.drained = true;
-        if is_longer { DrainFinding::Longer } else { DrainFinding::Quiet }
+        // What we have withdrawn ourselves may have been all that stood, and whoever holds the rest lets it grow again.
+        if is_contested && !drained.is_joint { DrainFinding::Foreign } else { DrainFinding::Quiet }
     }
 
-    /// Whether several drains in a row ended at this round trip.
-    fn is_raised(&mut self, standing: Duration) -> bool {
-        let same =
-            |value: Duration| standing.abs_diff(value) <= value.mul_f64(RAISED_TOLERANCE).max(RAISED_TOLERANCE_MIN);
+    /// Whether several drains in a row ended at this round trip. Those of competitive mode do not count: a competitor that is
+    /// bound by its window holds the same queue for long.
+    fn is_raised(&mut self, drained: &Drained) -> bool {
+        let same = |value: Duration| drained.standing.abs_diff(value) <= RAISED_TOLERANCE;
         let drains = match self.raised {
+            _ if drained.is_contested => 0,
             Some(raised) if same(raised.value) => raised.drains + 1,
             _ => 1,
         };
-        self.raised = Some(Raised { value: standing, drains });
+        self.raised = (drains > 0).then_some(Raised { value: drained.standing, drains });
         drains >= RAISED_DRAINS
     }
 }

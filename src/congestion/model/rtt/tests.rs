@@ -7,10 +7,10 @@ fn shown(standing: Duration) -> Drained {
         standing,
         target: 5 * MS,
         jitter: Duration::ZERO,
-        delay: Duration::ZERO,
-        takes_longer: true,
         is_absent: false,
-        is_crowded: false,
+        is_shared: true,
+        is_contested: false,
+        is_joint: false,
     }
 }
 
@@ -36,6 +36,55 @@ fn a_longer_path_is_believed_at_the_third_drain() {
     assert_eq!(min_rtt_filter.rtt(), 150 * MS);
 }
 
+/// One that is bound by its window holds the same queue for long.
+#[test]
+fn the_steady_queue_of_a_competitor_is_no_longer_path() {
+    let mut min_rtt_filter = drained(100 * MS);
+    let test = Drained { is_contested: true, ..shown(150 * MS) };
+    for _ in 0..5 {
+        assert_eq!(min_rtt_filter.on_drained(&test), DrainFinding::Foreign);
+    }
+    assert_eq!(min_rtt_filter.rtt(), 100 * MS);
+}
+
+#[test]
+fn a_queue_on_a_path_that_is_ours_alone_is_no_competitors() {
+    let mut min_rtt_filter = drained(100 * MS);
+    let alone = Drained { is_shared: false, ..shown(150 * MS) };
+    assert_eq!(min_rtt_filter.on_drained(&alone), DrainFinding::Slower);
+}
+
+#[test]
+fn an_emptied_queue_ends_a_contest_only_if_others_stood_aside_as_well() {
+    let mut min_rtt_filter = drained(100 * MS);
+    let test = Drained { is_contested: true, ..shown(101 * MS) };
+    assert_eq!(min_rtt_filter.on_drained(&test), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&Drained { is_joint: true, ..test }), DrainFinding::Quiet);
+}
+
+#[test]
+fn a_shorter_round_trip_is_looked_at_again_until_it_stands() {
+    let mut min_rtt_filter = drained(100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(100 * MS)), DrainFinding::Quiet);
+    assert!(!min_rtt_filter.is_doubtful());
+    assert_eq!(min_rtt_filter.on_drained(&shown(80 * MS)), DrainFinding::Quiet);
+    assert!(min_rtt_filter.is_doubtful());
+    assert_eq!(min_rtt_filter.on_drained(&shown(80 * MS)), DrainFinding::Quiet);
+    assert!(!min_rtt_filter.is_doubtful());
+}
+
+#[test]
+fn a_queue_that_went_without_our_doing_was_a_competitors() {
+    let now = Instant::now();
+    let mut min_rtt_filter = drained(100 * MS);
+    min_rtt_filter.on_round(now, 91 * MS, Duration::ZERO);
+    assert!(!min_rtt_filter.has_fallen(), "two targets are our kind's");
+    min_rtt_filter.on_round(now, 70 * MS, Duration::ZERO);
+    assert!(min_rtt_filter.has_fallen());
+    min_rtt_filter.on_round(now, 70 * MS, Duration::ZERO);
+    assert!(!min_rtt_filter.has_fallen());
+}
+
 #[test]
 fn a_longer_path_without_any_queue_is_believed_at_once() {
     let mut min_rtt_filter = drained(100 * MS);
@@ -50,11 +99,11 @@ fn a_longer_path_without_any_queue_is_believed_at_once() {
 fn a_path_that_is_a_little_longer_is_believed_as_late() {
     let mut min_rtt_filter = drained(20 * MS);
     for _ in 0..2 {
-        assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Quiet);
+        assert_eq!(min_rtt_filter.on_drained(&shown(24 * MS)), DrainFinding::Quiet);
         assert!(min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 20 * MS);
     }
-    assert_eq!(min_rtt_filter.on_drained(&shown(26 * MS)), DrainFinding::Longer);
-    assert!(!min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 26 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&shown(24 * MS)), DrainFinding::Longer);
+    assert!(!min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 24 * MS);
 }
 
 #[test]
@@ -68,16 +117,9 @@ fn a_changing_queue_is_never_taken_for_the_path() {
 #[test]
 fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
     let mut min_rtt_filter = drained(100 * MS);
-    assert_eq!(min_rtt_filter.on_drained(&shown(106 * MS)), DrainFinding::Quiet);
+    assert_eq!(min_rtt_filter.on_drained(&shown(104 * MS)), DrainFinding::Quiet);
     assert_eq!(min_rtt_filter.rtt(), 100 * MS);
-}
-
-#[test]
-fn late_acknowledgements_of_a_small_flow_are_no_competitor() {
-    let mut min_rtt_filter = drained(20 * MS);
-    assert_eq!(min_rtt_filter.on_drained(&Drained { delay: 10 * MS, ..shown(31 * MS) }), DrainFinding::Quiet);
-    assert_eq!(min_rtt_filter.rtt(), 20 * MS);
-    assert_eq!(min_rtt_filter.on_drained(&shown(31 * MS)), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&shown(106 * MS)), DrainFinding::Foreign);
 }
 
 #[test]
