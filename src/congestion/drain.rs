@@ -16,9 +16,6 @@ use super::model::round::{GROUP_ACKS, base_target};
 use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL};
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
 
-/// A round of a drain needs fewer ACKs than others: with as many, that of a small flow would begin when those of the others
-/// are over.
-const ROUND_ACKS: u32 = 3;
 /// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
 /// queue of others to be part of the path.
 const GAIN: f64 = 0.7;
@@ -79,8 +76,10 @@ impl Drain {
         phase == Phase::Drain && sent >= self.began
     }
 
+    /// ACKs that a round must have. In a drain fewer do: with as many, that of a small flow would begin when those of the others are
+    /// over.
     pub(super) fn round_acks(&self, phase: Phase) -> u32 {
-        if phase == Phase::Drain { ROUND_ACKS } else { GROUP_ACKS }
+        if phase == Phase::Drain { GROUP_ACKS / 2 } else { GROUP_ACKS }
     }
 
     /// Whether the bare round trip is so much shorter than believed that the queue of others was taken for path.
@@ -205,10 +204,9 @@ impl Experiment for Drain {
 /// There, we look after so many round trips, at least half of that, so that drains cost little on short paths, and no
 /// longer...
 const CALM_ROUNDS: u32 = 100;
-/// ... unless that were fewer than this many round trips.
-const LEAST_ROUNDS: u32 = 30;
-/// On a path that is not known yet, or beside a competitor who may be one of ours, or go: there is much to win.
-const UNREST_ROUNDS: u32 = 25;
+/// ... unless that were fewer than this many round trips. So soon on a path that is not known yet, or beside a competitor who may
+/// be one of ours, or go: there is much to win.
+const LEAST_ROUNDS: u32 = 25;
 
 /// How soon to look again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +222,7 @@ impl DrainPace {
     pub(super) fn period(self, rtt: Duration) -> Duration {
         let wanted = match self {
             Self::Calm => (rtt * CALM_ROUNDS).clamp(PROBE_RTT_INTERVAL / 2, PROBE_RTT_INTERVAL).max(rtt * LEAST_ROUNDS),
-            Self::Unrest => rtt * UNREST_ROUNDS,
+            Self::Unrest => rtt * LEAST_ROUNDS,
         };
         // Flows of different round trips meet: all periods are the shortest times a power of two.
         let mut period = PROBE_RTT_INTERVAL / 4;

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::round::{GROUP_ACKS, base_target};
+use super::round::{GROUP_ACKS, NOISE, base_target};
 
 /// BBR's time between two looks at a path that is known.
 pub(crate) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(10);
@@ -16,8 +16,6 @@ pub(crate) const FOREIGN_QUEUE: u32 = 2;
 
 /// Drains in a row that show the same longer round trip: the path has changed.
 const RAISED_DRAINS: u32 = 3;
-/// What "the same" means: a path's round trip is steady, a competitor's queue is not.
-const RAISED_TOLERANCE: Duration = Duration::from_millis(1);
 
 /// A longer round trip that drains have shown.
 #[derive(Debug, Clone, Copy)]
@@ -156,10 +154,10 @@ impl MinRttFilter {
         if is_contested && !drained.is_joint { DrainFinding::Foreign } else { DrainFinding::Quiet }
     }
 
-    /// Whether several drains in a row ended at this round trip. Those of competitive mode do not count: a competitor that is
+    /// Whether several drains in a row ended at this round trip: a path's is steady, a competitor's queue is not. Those of competitive mode do not count: a competitor that is
     /// bound by its window holds the same queue for long.
     fn is_raised(&mut self, drained: &Drained) -> bool {
-        let same = |value: Duration| drained.standing.abs_diff(value) <= RAISED_TOLERANCE;
+        let same = |value: Duration| drained.standing.abs_diff(value) <= NOISE;
         let drains = match self.raised {
             _ if drained.is_contested => 0,
             Some(raised) if same(raised.value) => raised.drains + 1,
