@@ -194,7 +194,7 @@ mechanisms! {
     AckAggregation,
     /// Jitter is no queue.
     Jitter,
-    /// Sends more for two rounds to find room.
+    /// Sends more for two rounds to find room, under jitter.
     Probe,
     /// Sends less for a moment to see whether a loss is our own doing.
     Trial,

@@ -12,11 +12,11 @@
 use std::time::{Duration, Instant};
 
 use super::config::Mechanism;
-use super::model::loss::LossBlock;
-use super::model::round::Round;
+use super::model::loss::{EXCESS_MIN, LossBlock};
+use super::model::round::{EMPTY_ROUNDS, Round};
 use super::model::rtt::PROBE_RTT_INTERVAL;
 use super::model::{PathModel, SHARED};
-use super::phases::{CALM_ROUNDS, Experiment, Moment};
+use super::phases::{CALM_ROUNDS, Experiment, Moment, SETTLE_ROUNDS};
 
 /// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
 /// slow beside the two rounds until a change is seen in the queue.
@@ -24,16 +24,11 @@ const DECAY: f64 = 0.1;
 /// How steeply the decay grows with the queue. Steeper holds the target over a wider range of rates, flatter is less
 /// moved by what flows measure differently.
 const STEEPNESS: i32 = 3;
-/// At most so much is taken away in a round.
+/// At most so much is taken away in a round: with all of it, a path that becomes 30 ms longer carried 92.5 % and not 95.5.
 const DECAY_MAX: f64 = 0.5;
-/// Rounds without any queue before a mark is forgotten: the pipe is not full any more.
-const EMPTY_ROUNDS: u32 = 5;
-/// The queue budget is at most the target or so many times what it settles at.
-const CEILING_SETTLED: f64 = 2.0;
-/// How far below the product the queue budget may pull the window: bandwidth samples over-estimate by as much under
-/// jitter.
-const FLOOR_SHARE: f64 = 0.15;
-
+/// What a probe sends beyond the product. The queue budget may pull the window as far below it: bandwidth
+/// samples over-estimate by as much under jitter.
+const STEP: f64 = 0.15;
 /// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back.
 const FLOOR_PACKETS: f64 = 2.0;
 
@@ -111,9 +106,9 @@ impl QueueBudget {
         let decay = (DECAY * level.powi(STEEPNESS)).min(DECAY_MAX);
         self.bytes += step - decay * self.bytes.max(settled / 4.0);
         let full = round.bandwidth * round.target.as_secs_f64();
-        self.bytes = self.bytes.min(full.max(CEILING_SETTLED * settled));
+        self.bytes = self.bytes.min(full + settled);
         self.relax_ceiling(step, full);
-        self.bytes = self.bytes.max(FLOOR_PACKETS * round.mtu - FLOOR_SHARE * round.product);
+        self.bytes = self.bytes.max(FLOOR_PACKETS * round.mtu - STEP * round.product);
     }
 
     /// The path may have become better: a little more each round, and no bound once it no longer binds.
@@ -128,36 +123,9 @@ impl QueueBudget {
     }
 }
 
-/// How much more is sent.
-const PROBE_GAIN: f64 = 1.15;
-
-/// When to probe, for how long, and what a probe must show.
-#[derive(Debug, Clone, Copy)]
-struct ProbeParams {
-    /// Rounds between two probes...
-    rounds: u32,
-    /// ... doubling with each that found nothing, up to this many times.
-    backoff_max: u32,
-    /// Rounds of a probe: one until more is delivered, the others to measure it.
-    length: u32,
-    /// Rate in a probe over rate before, for a probe that found something.
-    found: f64,
-}
-
-impl ProbeParams {
-    fn of(round: &Round) -> Self {
-        if round.jitter.is_zero() { CLEAN } else { JITTERY }
-    }
-}
-
-/// As [`SHARED`], under jitter, where the spacing of ACKs tells less and more is missed without probes.
-const SHARED_JITTERY: f64 = 0.4;
-/// On a clean path the queue tells, and what a probe takes from others for two rounds they need many more to get back.
-const CLEAN: ProbeParams = ProbeParams { rounds: 200, backoff_max: 8, length: 2, found: 1.07 };
-/// Under jitter only probes tell, and one of them may fail by chance; where they keep failing, the path is full, and they
-/// would push the queue of others beyond its target. Single rounds are too uneven there, and of what a flow gains that
-/// has half of a full path, a half is taken from the other: less than this counts.
-const JITTERY: ProbeParams = ProbeParams { rounds: 8, backoff_max: 64, length: 3, found: 1.08 };
+/// The pause between two probes doubles with each that found nothing, up to this many times: one of them may fail by chance, but
+/// where they keep failing, the path is full, and they would push the queue of others beyond its target.
+const BACKOFF_MAX: u32 = 64;
 
 /// The finding of a probe.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,33 +172,35 @@ impl Prober {
     }
 
     /// Whether one more round has been enough of a pause.
-    fn wait(&mut self, round: &Round) -> bool {
+    fn wait(&mut self) -> bool {
         self.waited += 1;
-        self.waited > ProbeParams::of(round).rounds * self.backoff
+        self.waited > CALM_ROUNDS * self.backoff
     }
 
     /// Takes a round of a probe.
     fn measure(&mut self, round: &Round) -> Option<ProbeFinding> {
         self.waited += 1;
-        let (params, probe) = (ProbeParams::of(round), self.probe.as_mut()?);
+        let probe = self.probe.as_mut()?;
+        // In the first round it is not felt yet, and single ones are too uneven.
         if probe.rounds > 1 {
             probe.rates += round.rate;
         }
-        if probe.rounds < params.length {
+        if probe.rounds <= SETTLE_ROUNDS {
             probe.rounds += 1;
             return None;
         }
         let rate = probe.rates / f64::from(probe.rounds - 1);
-        // Bandwidth that comes with a longer queue was only taken from others.
+        // Of what a flow gains that has half of a full path, a half is taken from the other: less counts for nothing. Nor does
+        // bandwidth that comes with a longer queue.
         let queue_max = probe.queue + round.target / 2 + round.jitter / 4;
-        if rate > probe.rate * params.found && round.queue < queue_max {
+        if rate > probe.rate * (1.0 + STEP / 2.0) && round.queue < queue_max {
             self.probe = Some(BandwidthProbe::new(rate, probe.queue));
             self.backoff = 1;
             return Some(ProbeFinding::Room(rate));
         }
         self.probe = None;
         self.waited = 0;
-        self.backoff = (self.backoff * 2).min(params.backoff_max);
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         Some(ProbeFinding::Nothing)
     }
 }
@@ -240,11 +210,11 @@ impl Experiment for Prober {
 
     fn is_due(&mut self, model: &PathModel, at: &Moment) -> bool {
         let is_calm = model.bandwidth.is_full() && is_room_likely(model) && at.phase_rounds > CALM_ROUNDS;
-        self.wait(&model.round) && is_calm && !model.is_without(Mechanism::Probe)
+        self.wait() && is_calm && !model.is_without(Mechanism::Probe)
     }
 
     fn window(&self, model: &PathModel, at: &Moment) -> f64 {
-        model.window(PROBE_GAIN, at.budget)
+        model.window(1.0 + STEP, at.budget)
     }
 
     fn on_round(&mut self, model: &PathModel, _: &Moment) -> Option<ProbeFinding> {
@@ -252,11 +222,11 @@ impl Experiment for Prober {
     }
 }
 
-/// Whether there may be room on the path that only a probe finds. Beside others it finds what is theirs: they give way
-/// before a queue shows, and eight flows would take turns at having the path.
+/// Whether there may be room on the path that only a probe finds: on a clean one the queue tells. Beside others it finds what is
+/// theirs: they give way before a queue shows, and eight flows would take turns at having the path.
 fn is_room_likely(model: &PathModel) -> bool {
-    let alone = if model.round.jitter.is_zero() { SHARED } else { SHARED_JITTERY };
-    model.train_rates().is_none_or(|(median, _)| model.bandwidth.get() >= alone * median)
+    let is_alone = |(median, _)| model.bandwidth.get() >= SHARED * median;
+    !model.round.jitter.is_zero() && model.train_rates().is_none_or(is_alone)
 }
 
 impl BandwidthProbe {
@@ -265,19 +235,14 @@ impl BandwidthProbe {
     }
 }
 
-/// Window over product in a trial, without head-room: too little to overflow anything.
+/// Window over product in a trial, without head-room: too little to overflow anything. With 0.85, 92 % passed a policer of
+/// 20 Mbit/s and not 97.
 const TRIAL_GAIN: f64 = 0.9;
-/// Blocks of a trial: the first still holds packets from before it.
-const BLOCKS: u32 = 2;
 /// A flow that gets little among others would take many seconds for two blocks, in which it gives up what it has.
 const TRIAL_ROUNDS_MAX: u32 = 32;
-/// A trial that leaves less than this of the loss has shown an overflow.
+/// A loss that is less than this part of another is not the same: a trial that leaves so little has shown an overflow, and where so
+/// much more is lost than it has left, another one is needed. With two thirds, 7 % were ours beside four BBR and not 20.
 const EFFECT: f64 = 0.6;
-/// What may be lost where no queue ever stands without a trial that shows it to be the path's own: head-room for more than
-/// this, if it is our own doing, is what keeps it up.
-const UNPROVEN_MAX: f64 = 0.02;
-/// Loss over what a trial has shown that needs no other one.
-const PROVEN: f64 = 1.5;
 
 /// What a trial began from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -313,7 +278,8 @@ pub(super) enum TrialFinding {
 struct Trial {
     loss: f64,
     before: Before,
-    blocks: u32,
+    /// The first block still holds packets from before it.
+    is_felt: bool,
 }
 
 /// Runs one trial at a time.
@@ -323,13 +289,13 @@ pub(super) struct LossTrial {
     /// Rounds of it.
     rounds: u32,
     pause_until: Instant,
-    /// What the path loses by itself, as a trial has shown.
+    /// What the path loses by itself, as a trial has shown. Head-room for more, if it is our own doing, keeps it up.
     proven: f64,
 }
 
 impl LossTrial {
     pub(super) fn new(now: Instant) -> Self {
-        Self { trial: None, rounds: 0, pause_until: now, proven: UNPROVEN_MAX }
+        Self { trial: None, rounds: 0, pause_until: now, proven: EXCESS_MIN }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -349,27 +315,26 @@ impl LossTrial {
 
     pub(super) fn begin(&mut self, model: &PathModel, at: &Moment, block: &LossBlock) -> Before {
         let before = Before::new(model, at);
-        self.trial = Some(Trial { loss: block.share, before, blocks: 0 });
+        self.trial = Some(Trial { loss: block.share, before, is_felt: false });
         self.rounds = 0;
         before
     }
 
     /// Whether a block asks for a trial; `present`: what it would begin from.
     fn is_doubtful(&self, now: Instant, block: &LossBlock, present: &Before) -> bool {
-        let is_unproven = present.is_settled && !present.has_queue && block.share > self.proven * PROVEN;
+        let is_unproven = present.is_settled && !present.has_queue && block.share * EFFECT > self.proven;
         (block.excess || is_unproven) && now >= self.pause_until && !self.is_running()
     }
 
     /// Takes a block of a trial.
     fn measure(&mut self, now: Instant, block: &LossBlock) -> Option<TrialFinding> {
         let trial = self.trial.as_mut()?;
-        trial.blocks += 1;
-        if trial.blocks < BLOCKS {
+        if !std::mem::replace(&mut trial.is_felt, true) {
             return None;
         }
         let Trial { loss, before, .. } = self.trial.take()?;
         self.pause_until = now + PROBE_RTT_INTERVAL;
-        self.proven = block.share.max(UNPROVEN_MAX);
+        self.proven = block.share.max(EXCESS_MIN);
         let is_less = block.share < loss * EFFECT;
         Some(if is_less { TrialFinding::Overflow(before) } else { TrialFinding::Path(before) })
     }

@@ -18,7 +18,8 @@ use super::startup::{CarefulResume, Startup, StartupEnd, initial_packets};
 /// on an empty path the samples of the next rounds show the rest.
 const FLIGHT_SHARE: f64 = 0.62;
 /// On longer paths the first flight, which does not grow with them any more, pushes others aside for less of a round
-/// trip, and what is missing would take longer to be found.
+/// trip, and what is missing would take longer to be found: 10 Mbit/s at 300 ms and 10 % loss carried 93 % of it for the first
+/// quarter of a minute, and not 97.
 const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
 /// The queue budget of a flow at a policer's rate, which grows until something is lost. With less, the window would
 /// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.

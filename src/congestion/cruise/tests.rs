@@ -91,49 +91,50 @@ fn what_was_given_up_to_a_mark_comes_back_slowly() {
 /// A path of 100 bytes per second, while all is calm.
 const QUIET: Round = Round { rate: 100.0, queue: Duration::from_millis(4), ..ALONE };
 
-/// A probe that begins after so many rounds.
-fn started(rounds: u32, round: &Round) -> Prober {
+/// A probe that begins after the first pause.
+fn started(round: &Round) -> Prober {
     let mut probe = Prober::new();
-    (0..rounds).for_each(|_| assert!(!probe.wait(round)));
-    assert!(probe.wait(round));
+    (0..CALM_ROUNDS).for_each(|_| assert!(!probe.wait()));
+    assert!(probe.wait());
     probe.probe = Some(BandwidthProbe::new(round.rate, round.queue));
     probe
 }
 
-/// One of a clean path, after the round in which it began to be felt.
-fn felt() -> Prober {
-    let mut probe = started(CLEAN.rounds, &QUIET);
-    assert_eq!(probe.measure(&QUIET), None);
+/// One that has seen this round, after the one in which it began to be felt.
+fn felt(round: &Round) -> Prober {
+    let mut probe = started(&QUIET);
+    assert_eq!([probe.measure(&QUIET), probe.measure(round)], [None, None]);
     probe
 }
 
 #[test]
 fn what_is_delivered_is_kept_and_the_probe_goes_on() {
-    let mut probe = felt();
-    assert_eq!(probe.measure(&Round { rate: 115.0, ..QUIET }), Some(ProbeFinding::Room(115.0)));
+    let found = Round { rate: 115.0, ..QUIET };
+    let mut probe = felt(&found);
+    assert_eq!(probe.measure(&found), Some(ProbeFinding::Room(115.0)));
     assert!(probe.is_running());
 }
 
 #[test]
 fn what_comes_with_a_longer_queue_is_given_back() {
-    let mut probe = felt();
     let queued = Round { rate: 115.0, queue: Duration::from_millis(12), ..QUIET };
+    let mut probe = felt(&queued);
     assert_eq!(probe.measure(&queued), Some(ProbeFinding::Nothing));
     assert!(!probe.is_running());
 }
 
 #[test]
 fn the_next_probe_waits_twice_as_long() {
-    let mut probe = felt();
+    let mut probe = felt(&QUIET);
     assert_eq!(probe.measure(&QUIET), Some(ProbeFinding::Nothing));
-    (0..2 * CLEAN.rounds).for_each(|_| assert!(!probe.wait(&QUIET)));
-    assert!(probe.wait(&QUIET));
+    (0..2 * CALM_ROUNDS).for_each(|_| assert!(!probe.wait()));
+    assert!(probe.wait());
 }
 
 #[test]
-fn under_jitter_it_probes_soon_and_takes_the_mean_of_two_rounds() {
+fn it_takes_the_mean_of_two_rounds() {
     let shown = |rate| Round { rate, jitter: Duration::from_millis(8), ..QUIET };
-    let mut probe = started(JITTERY.rounds, &shown(100.0));
+    let mut probe = started(&shown(100.0));
     let found = [100.0, 100.0, 124.0].map(|rate| probe.measure(&shown(rate)));
     assert_eq!(found, [None, None, Some(ProbeFinding::Room(112.0))]);
     let found = [124.0, 118.0, 112.0].map(|rate| probe.measure(&shown(rate)));
@@ -144,7 +145,7 @@ const QUEUED: Before = Before { budget: 7.0, has_queue: true, is_settled: true }
 
 /// A trial that began at this loss, without asking whether it should.
 fn trial(now: Instant, loss: f64, before: Before) -> LossTrial {
-    LossTrial { trial: Some(Trial { loss, before, blocks: 0 }), ..LossTrial::new(now) }
+    LossTrial { trial: Some(Trial { loss, before, is_felt: false }), ..LossTrial::new(now) }
 }
 
 fn finding_of(loss_in_trial: f64) -> Option<TrialFinding> {
@@ -187,9 +188,8 @@ fn the_next_trial_waits() {
     assert!(LossTrial::new(now).is_doubtful(now, &excess, &QUEUED));
     let mut trial = trial(now, excess.share, QUEUED);
     assert!(!trial.is_doubtful(now, &excess, &QUEUED), "one at a time");
-    for _ in 0..BLOCKS {
-        trial.measure(now, &excess);
-    }
+    assert_eq!(trial.measure(now, &excess), None);
+    assert!(trial.measure(now, &excess).is_some());
     assert!(!trial.is_doubtful(now + PROBE_RTT_INTERVAL / 2, &excess, &QUEUED));
     assert!(trial.is_doubtful(now + PROBE_RTT_INTERVAL, &excess, &QUEUED));
 }

@@ -11,7 +11,7 @@ const BLOCK_PACKETS: u64 = 400;
 /// reason to send less.
 pub(crate) const SHARE_MAX: f64 = 0.25;
 /// Losses above the base by less than this are left to chance.
-const EXCESS_MIN: f64 = 0.01;
+pub(crate) const EXCESS_MIN: f64 = 0.01;
 /// Standard deviations that chance may explain. A false alarm costs a trial, so three are enough.
 pub(crate) const SIGMAS: f64 = 3.0;
 /// Standard deviations below the base at which a drain's losses are believed. Head-room that is missing costs a flow among
