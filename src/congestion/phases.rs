@@ -356,7 +356,7 @@ impl PathController {
         if self.competition.is_on() {
             return;
         }
-        self.competition.begin(self.window);
+        self.competition.begin(self.window, self.model.capacity());
         self.model.bandwidth.set_not_full();
         self.drain.plan(&self.model, &self.moment(now));
     }

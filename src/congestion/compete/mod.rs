@@ -71,6 +71,9 @@ fn round_trips(model: &PathModel, now: Instant) -> f64 {
 #[derive(Debug, Clone)]
 struct Hold {
     share: f64,
+    /// The most that the path was known to carry for all since it began, in bytes per second. What is seen of that while others
+    /// have most of it may be no more than what we get, and a share of that would be less and less.
+    capacity: f64,
     /// In bytes.
     window: f64,
     /// What arrived in the last round that no test has cut, in bytes per second.
@@ -106,8 +109,8 @@ impl Competition {
     }
 
     /// Begins with this window, until the first round has shown how long the round trip is.
-    pub(super) fn begin(&mut self, window: u64) {
-        self.hold = Some(Hold { share: SHARE, window: window as f64, rate: 0.0, empty: 0.0, short: 0.0 });
+    pub(super) fn begin(&mut self, window: u64, capacity: f64) {
+        self.hold = Some(Hold { share: SHARE, capacity, window: window as f64, rate: 0.0, empty: 0.0, short: 0.0 });
     }
 
     /// Nobody holds the queue, or the path may be another one. Says whether competitive mode was on.
@@ -139,7 +142,8 @@ impl Experiment for Competition {
             let kept = if model.is_queue_marked() { 0.5 } else { 1.0 - model.unusual_loss() };
             hold.share = (hold.share * kept + STEP).min(SHARE);
         }
-        hold.window = hold.share * model.capacity() * model.samples.mean_rtt().as_secs_f64() * model.headroom();
+        hold.capacity = hold.capacity.max(model.capacity());
+        hold.window = hold.share * hold.capacity * model.samples.mean_rtt().as_secs_f64() * model.headroom();
         let round_trips = round_trips(model, at.now);
         hold.empty = if model.is_queued() { 0.0 } else { hold.empty + round_trips };
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };

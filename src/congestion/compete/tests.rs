@@ -64,18 +64,30 @@ fn on_a_short_path_pressure_takes_as_long() {
 fn the_window_of_a_share_is_that_part_of_what_fits_the_present_round_trip() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0);
+    competition.begin(0, 0.0);
     let model = path(now, 50, 1.0);
     assert_eq!(competition.on_round(&model, &moment(now + 2 * RTT, 1)), None);
     let hold = competition.hold.as_ref().expect("it has begun");
     assert!((hold.window / (SHARE * CAPACITY * (2 * RTT).as_secs_f64()) - 1.0).abs() < 1e-6, "{}", hold.window);
 }
 
+/// Or a share of what we get would be less and less.
+#[test]
+fn it_is_a_share_of_what_the_path_carried_before() {
+    let now = Instant::now();
+    let mut competition = Competition::default();
+    competition.begin(0, 2.0 * CAPACITY);
+    let model = path(now, 50, 1.0);
+    competition.on_round(&model, &moment(now + 2 * RTT, 1));
+    let window = competition.hold.as_ref().expect("it has begun").window;
+    assert!((window / (SHARE * 2.0 * CAPACITY * (2 * RTT).as_secs_f64()) - 1.0).abs() < 1e-6, "{window}");
+}
+
 #[test]
 fn what_is_lost_is_taken_off_the_share_which_comes_back_by_a_step_a_round() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0);
+    competition.begin(0, 0.0);
     let mut model = path(now, 50, 1.0);
     model.samples.lost = 1000 * MTU;
     competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
@@ -94,7 +106,7 @@ fn what_is_lost_is_taken_off_the_share_which_comes_back_by_a_step_a_round() {
 fn ends(queue_ms: u64) -> Option<(u32, CompetitionEnd)> {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0);
+    competition.begin(0, 0.0);
     let model = path(now, queue_ms, 0.3);
     (1..200).find_map(|round| Some((round, competition.on_round(&model, &moment(now + RTT, round))?)))
 }
