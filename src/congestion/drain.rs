@@ -27,8 +27,12 @@ const LONG_RTT: Duration = Duration::from_millis(50);
 /// A flow that gets less than this of a path whose bare round trip is in doubt may hold the rest of it in a queue that it takes
 /// for path.
 const ALONE: f64 = 0.9;
-/// More than this times what we have withdrawn has gone of the queue: others stood aside at the same moment. Only our kind does.
-const JOINT: f64 = 1.2;
+/// Part of the queue that a test of competitive mode withdraws: with more, the queue could be gone before it shows who else has stood
+/// aside.
+const TEST_SHARE: f64 = 0.25;
+/// More than this times what we have withdrawn has gone of the queue: others stood aside at the same moment. Only our kind does,
+/// and two of ours beside a competitor are not enough.
+const JOINT: f64 = 2.5;
 
 /// When the drains were, and when the next one is.
 #[derive(Debug, Clone)]
@@ -140,15 +144,22 @@ impl Drain {
         let withdrawn = self.withdrawn(model, window);
         let target = base_target(model.min_rtt());
         let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
-        is_clean && withdrawn > target && standing.abs_diff(model.standing_rtt()) < target / 4
+        is_clean && withdrawn >= target / 2 && standing.abs_diff(model.standing_rtt()) < withdrawn / 4
+    }
+
+    /// What a test of competitive mode leaves of the window, in bytes.
+    fn tested(&self, model: &PathModel) -> f64 {
+        let (standing, window) = (self.before.0, self.before.1 as f64);
+        let queue = standing.saturating_sub(model.min_rtt()).mul_f64(TEST_SHARE).max(base_target(model.min_rtt()) / 2);
+        (window - queue.as_secs_f64() * model.capacity()).max(window / 2.0)
     }
 
     /// In bytes, without head-room.
-    fn wanted(&self, model: &PathModel, is_contested: bool) -> f64 {
+    fn wanted(&self, model: &PathModel) -> f64 {
         let bandwidth = model.bandwidth.get();
         let Some(min_rtt_filter) = &model.min_rtt_filter else { return bandwidth };
         let is_doubtful = min_rtt_filter.is_doubtful() && bandwidth < ALONE * model.capacity();
-        let is_crowded = is_contested || model.is_shared() || is_doubtful;
+        let is_crowded = model.is_shared() || is_doubtful;
         if min_rtt_filter.is_drained() && is_crowded && !model.is_without(Mechanism::DeepDrains) {
             return GAIN_SHARED * bandwidth * (min_rtt_filter.least() + model.jitter()).as_secs_f64();
         }
@@ -179,7 +190,7 @@ impl Experiment for Drain {
     }
 
     fn window(&self, model: &PathModel, at: &Moment) -> f64 {
-        self.wanted(model, at.is_contested) * model.headroom()
+        if at.is_contested { self.tested(model) } else { self.wanted(model) * model.headroom() }
     }
 
     /// One round to empty the queue, one to see it empty.

@@ -57,8 +57,8 @@
 //! carries; if we get all of it, the path has become slower.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is lost.
-//! Every scheduled drain tests whether they are still there: that more of the queue goes than we have withdrawn shows that all of
-//! them stood aside, which only our own kind does. Where no queue stands for longer than a drain of theirs, they are gone without a
+//! Every scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it goes than we have
+//! withdrawn shows that all of them stood aside, which only our own kind does. Where no queue stands for longer than a drain of theirs, they are gone without a
 //! test, and growth as in start-up takes what they had; where others keep the queue short although we do not yield, they are of
 //! our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full for
 //! ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment without a drain, as

@@ -133,7 +133,10 @@ impl MinRttFilter {
 
     /// Ends a drain.
     pub(crate) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
-        let Drained { standing, target, jitter, is_contested, .. } = *drained;
+        let Drained { standing, target, jitter, .. } = *drained;
+        if drained.is_contested {
+            return self.on_tested(drained);
+        }
         let is_shorter = self.drained && standing + target / 2 < self.value;
         let queue = standing.saturating_sub(self.value + jitter);
         let is_empty = !self.drained || queue <= target / 2;
@@ -141,8 +144,8 @@ impl MinRttFilter {
             (self.value, self.raised) = (standing, None);
             return DrainFinding::Longer;
         }
-        if !is_empty && (is_contested || queue > base_target(self.value)) {
-            return if is_contested || drained.is_shared { DrainFinding::Foreign } else { DrainFinding::Slower };
+        if !is_empty && queue > base_target(self.value) {
+            return if drained.is_shared { DrainFinding::Foreign } else { DrainFinding::Slower };
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
         if is_empty {
@@ -150,20 +153,28 @@ impl MinRttFilter {
         }
         self.guessed = !self.drained || is_shorter;
         self.drained = true;
-        // What we have withdrawn ourselves may have been all that stood, and whoever holds the rest lets it grow again.
-        if is_contested && !drained.is_joint { DrainFinding::Foreign } else { DrainFinding::Quiet }
+        DrainFinding::Quiet
     }
 
-    /// Whether several drains in a row ended at this round trip: a path's is steady, a competitor's queue is not. Those of competitive mode do not count: a competitor that is
-    /// bound by its window holds the same queue for long.
+    /// Ends a test of competitive mode, which leaves a part of the queue: the others are our own kind if they have stood aside.
+    fn on_tested(&mut self, drained: &Drained) -> DrainFinding {
+        if drained.is_absent {
+            (self.value, self.raised) = (drained.standing, None);
+            return DrainFinding::Longer;
+        }
+        self.value = self.value.min(drained.standing);
+        if drained.is_joint { DrainFinding::Quiet } else { DrainFinding::Foreign }
+    }
+
+    /// Whether several drains in a row ended at this round trip: a path's is steady, a competitor's queue is not. Tests of
+    /// competitive mode do not count: a competitor that is bound by its window holds the same queue for long.
     fn is_raised(&mut self, drained: &Drained) -> bool {
         let same = |value: Duration| drained.standing.abs_diff(value) <= NOISE;
         let drains = match self.raised {
-            _ if drained.is_contested => 0,
             Some(raised) if same(raised.value) => raised.drains + 1,
             _ => 1,
         };
-        self.raised = (drains > 0).then_some(Raised { value: drained.standing, drains });
+        self.raised = Some(Raised { value: drained.standing, drains });
         drains >= RAISED_DRAINS
     }
 }
