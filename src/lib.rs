@@ -47,7 +47,7 @@
 //! | room | holds |
 //! |---|---|
 //! | [`protocol`] | the wire; its page is the specification |
-//! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots |
+//! | [`digest`] | MD5 in SIMD lanes: leaves, chunks, roots; a package of its own, so that tests have it optimised |
 //! | `transfer` | the rules of one file and of one job, without I/O |
 //! | `storage` | the disk: a confined tree, partial files, durable commits |
 //! | [`congestion`] | the congestion controller |
