@@ -17,7 +17,7 @@
 //!   (draft-cheng-iccrg-delivery-rate-estimation). The best of some rounds while the path is not full, as in BBR; the mean of our
 //!   last rounds once a queue stands, which is our share of it.
 //! * **min_rtt** (`model/rtt`): whole rounds against the round that a drain showed. A longer one is believed when several drains
-//!   agree on it, or one that has withdrawn much and found no queue that became shorter; and ends competitive mode: it was the
+//!   agree on it, or one that has withdrawn some and found no queue that became shorter; and ends competitive mode: it was the
 //!   path.
 //! * **jitter** (`model/rtt`): what round trips turn back from one group to the next, which a queue does not do; nothing
 //!   on a clean link. It is no queue either: only what stands above both is held to the target. Since packets in a row

@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::cruise::MARKED_SHARE;
 use super::model::PathModel;
 use super::model::round::EMPTY_ROUNDS;
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
@@ -22,11 +23,11 @@ const PRESSURE_ROUNDS: f64 = 8.0;
 /// A round is as long as a round trip, and at least this: on short paths the queue of a moment's overshoot lasts for many.
 const PRESSURE_RTT: Duration = Duration::from_millis(50);
 /// The share of the path that is held: a little more than a third, of which tests and the search for others leave three tenths
-/// beside one other, and which is not too much beside four.
+/// beside one other. It is 1.8 of what would be fair beside four.
 const SHARE: f64 = 0.36;
 /// What a round gives back of the share, of which each loses as much as is lost. Beside several BBR that fill a short queue a
-/// third of all packets is lost, and that much is held there; several of ours come to share the path by it. With 0.03, 8 % were
-/// held beside four BBR, and not 20; with 0.07, sixteen of ours re-sent 11 % in the seconds in which they begin, and not 5.
+/// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a third
+/// as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
 const STEP: f64 = 0.06;
 
 /// How long the queue has been longer than our own kind makes it, in round trips.
@@ -69,7 +70,7 @@ fn round_trips(model: &PathModel, now: Instant) -> f64 {
 
 /// A share of the path that is held.
 #[derive(Debug, Clone)]
-struct Hold {
+struct HeldShare {
     share: f64,
     /// The most that the path was known to carry for all since it began, in bytes per second. What is seen of that while others
     /// have most of it may be no more than what we get, and a share of that would be less and less.
@@ -95,7 +96,7 @@ pub(super) enum CompetitionEnd {
 /// Competitive mode, as an experiment: on while a competitor is there, also while a drain tests that.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Competition {
-    hold: Option<Hold>,
+    hold: Option<HeldShare>,
 }
 
 impl Competition {
@@ -110,7 +111,8 @@ impl Competition {
 
     /// Begins with this window, until the first round has shown how long the round trip is.
     pub(super) fn begin(&mut self, window: u64, capacity: f64) {
-        self.hold = Some(Hold { share: SHARE, capacity, window: window as f64, rate: 0.0, empty: 0.0, short: 0.0 });
+        self.hold =
+            Some(HeldShare { share: SHARE, capacity, window: window as f64, rate: 0.0, empty: 0.0, short: 0.0 });
     }
 
     /// Nobody holds the queue, or the path may be another one. Says whether competitive mode was on.
@@ -139,7 +141,7 @@ impl Experiment for Competition {
         if at.phase_rounds > SETTLE_ROUNDS {
             hold.rate = model.round.rate;
             // A mark says as much as it says to the queue budget.
-            let kept = if model.is_queue_marked() { 0.5 } else { 1.0 - model.unusual_loss() };
+            let kept = if model.is_queue_marked() { MARKED_SHARE } else { 1.0 - model.unusual_loss() };
             hold.share = (hold.share * kept + STEP).min(SHARE);
         }
         hold.capacity = hold.capacity.max(model.capacity());

@@ -32,6 +32,9 @@ const STEP: f64 = 0.15;
 /// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back.
 const FLOOR_PACKETS: f64 = 2.0;
 
+/// Part of what is ours of a queue that is kept when it was marked as too long: a half, as after a loss (RFC 9002, section 7).
+pub(super) const MARKED_SHARE: f64 = 0.5;
+
 /// Signed bytes beyond the bandwidth-delay product.
 #[derive(Debug, Clone, Default)]
 pub(super) struct QueueBudget {
@@ -85,7 +88,7 @@ impl QueueBudget {
 
     /// The queue was marked as too long: half of the budget is given up, and comes back slowly while a queue stands.
     fn on_marks(&mut self) {
-        self.set_ceiling((self.bytes / 2.0).max(0.0), true);
+        self.set_ceiling((self.bytes * MARKED_SHARE).max(0.0), true);
     }
 
     /// The loss had nothing to do with it.
