@@ -8,7 +8,7 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
-use super::compete::{Competition, Pressure};
+use super::compete::{Competition, Pressure, Vacancy};
 use super::config::{ControllerConfig, Mechanism, PathSnapshot, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
@@ -46,6 +46,7 @@ pub struct PathController {
     pub(super) probe: Prober,
     pub(super) trial: LossTrial,
     pub(super) pressure: Pressure,
+    pub(super) vacancy: Vacancy,
     pub(super) competition: Competition,
 }
 
@@ -69,6 +70,7 @@ impl PathController {
             probe: Prober::new(),
             trial: LossTrial::new(now),
             pressure: Pressure::default(),
+            vacancy: Vacancy::default(),
             competition: Competition::default(),
         }
     }

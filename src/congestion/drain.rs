@@ -7,13 +7,15 @@
 //! is wrong follows the others: when the queue becomes shorter than a flow of ours makes it by itself, somebody drains, and
 //! everyone who sees that drains with him.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::compete::SHARE;
 use super::config::{Mechanism, Phase};
 use super::model::PathModel;
 use super::model::bandwidth::SMOOTHING;
 use super::model::round::{GROUP_ACKS, base_target};
-use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL};
+use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL, QueueResponse};
 use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
 
 /// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
@@ -30,6 +32,9 @@ const ALONE: f64 = 0.9;
 /// Part of the queue that a test of competitive mode withdraws: with more, the queue could be gone before it shows who else has stood
 /// aside.
 const TEST_SHARE: f64 = 0.25;
+/// So much of what we have withdrawn has gone of the queue: we alone have stood aside, and more of it stands. With 0.75 to 1.4, eight
+/// of ours took it for that when all of them had emptied the queue together.
+const AS_MUCH: Range<f64> = 0.875..1.2;
 /// More than this times what we have withdrawn has gone of the queue: others stood aside at the same moment. Only our kind does,
 /// and two of ours beside a competitor are not enough.
 const JOINT: f64 = 2.5;
@@ -94,7 +99,9 @@ impl Drain {
     /// Plans the next drain, as soon as the path asks for it...
     pub(super) fn plan(&mut self, model: &PathModel, at: &Moment) {
         let is_doubtful = model.min_rtt_filter.as_ref().is_some_and(MinRttFilter::is_doubtful);
-        let pace = if is_doubtful || at.is_contested { DrainPace::Unrest } else { DrainPace::Calm };
+        // Beside a competitor who has not been seen, each round takes some of what is left.
+        let is_starved = model.bandwidth.get() < SHARE * model.capacity() && !model.bandwidth.is_policed();
+        let pace = if is_doubtful || is_starved || at.is_contested { DrainPace::Unrest } else { DrainPace::Calm };
         self.plan_at(at.now, pace, model.min_rtt());
     }
 
@@ -129,22 +136,22 @@ impl Drain {
         Duration::from_secs_f64(self.before.1.saturating_sub(window) as f64 / model.capacity().max(1.0))
     }
 
-    /// Whether more of the queue has gone than we have withdrawn: others stood aside as well.
-    fn is_joint(&self, model: &PathModel, window: u64) -> bool {
-        self.before.0.saturating_sub(self.least) > self.withdrawn(model, window).mul_f64(JOINT)
-    }
-
-    /// Whether the drain has shown that no queue stands: any queue, whoever holds it, would be shorter by what we have withdrawn,
-    /// unless it is full all the time and loses packets.
-    fn is_queue_absent(&self, model: &PathModel, window: u64) -> bool {
-        if model.is_without(Mechanism::LongerPath) {
-            return false;
+    /// What the queue did. A queue that is full all the time and loses packets (`at.is_cut`) stays as it is, whatever we withdraw.
+    fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
+        let (standing, target) = (self.before.0, base_target(model.min_rtt()));
+        let (withdrawn, gone) = (self.withdrawn(model, at.window), standing.saturating_sub(self.least));
+        let is_clean = !at.is_cut && model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
+        let is_unmoved = standing.abs_diff(model.standing_rtt()) < withdrawn / 4;
+        let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
+        if gone > withdrawn.mul_f64(JOINT) {
+            QueueResponse::Joint
+        } else if is_clean && is_unmoved && withdrawn >= target / 2 && !model.is_without(Mechanism::LongerPath) {
+            QueueResponse::Absent
+        } else if withdrawn >= target / 4 && AS_MUCH.contains(&part) {
+            QueueResponse::Alone
+        } else {
+            QueueResponse::Unclear
         }
-        let (standing, _) = self.before;
-        let withdrawn = self.withdrawn(model, window);
-        let target = base_target(model.min_rtt());
-        let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
-        is_clean && withdrawn >= target / 2 && standing.abs_diff(model.standing_rtt()) < withdrawn / 4
     }
 
     /// What a test of competitive mode leaves of the window, in bytes.
@@ -204,10 +211,10 @@ impl Experiment for Drain {
             standing: self.least,
             target: model.round.target,
             jitter: model.jitter(),
-            is_absent: self.is_queue_absent(model, at.window),
+            believed: self.believed,
+            response: self.response(model, at),
             is_shared: model.is_shared(),
             is_contested: at.is_contested,
-            is_joint: self.is_joint(model, at.window),
         })
     }
 }

@@ -54,7 +54,9 @@
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, so that each sees the path
 //! without the queue of the others, and what it loses without any queue: by the clock on the wall, and a flow that sees the queue
 //! become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what the path
-//! carries; if we get all of it, the path has become slower.
+//! carries; if we get all of it, the path has become slower. However short it is, it is no queue of our kind if only as much of it
+//! has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it would hold drains
+//! sooner, since a competitor who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is lost.
 //! Every scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it goes than we have
@@ -62,7 +64,8 @@
 //! test, and growth as in start-up takes what they had; where others keep the queue short although we do not yield, they are of
 //! our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full for
 //! ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment without a drain, as
-//! BBR and CUBIC let it, it was theirs.
+//! BBR and CUBIC let it, it was theirs. When they have gone before they were seen, a path of which we get only a part shows no queue
+//! any more, and start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of

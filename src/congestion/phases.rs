@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::compete::CompetitionEnd;
+use super::compete::{CompetitionEnd, Vacancy};
 use super::config::{Mechanism, PastPath, Phase};
 use super::controller::PathController;
 use super::cruise::{ProbeFinding, TrialFinding};
@@ -56,6 +56,8 @@ pub(super) struct Moment {
     pub(super) budget: f64,
     /// Competitive mode is on, also while a drain tests whether it still need be.
     pub(super) is_contested: bool,
+    /// Losses have cut the share that it holds.
+    pub(super) is_cut: bool,
     /// The block of packets that ended with the round.
     pub(super) block: Option<LossBlock>,
 }
@@ -83,7 +85,7 @@ impl Phase {
     /// The table of phases.
     fn after(self, end: PhaseEnd) -> Self {
         match (self, end) {
-            (_, PhaseEnd::Outage) | (Self::Contested, PhaseEnd::PathEmpty) => Self::Startup,
+            (_, PhaseEnd::Outage) | (Self::Cruise | Self::Contested, PhaseEnd::PathEmpty) => Self::Startup,
             (Self::Startup, PhaseEnd::PathFull) | (Self::Cruise | Self::Contested, PhaseEnd::DrainDue) => Self::Drain,
             (Self::Drain, PhaseEnd::QueueOurs) | (Self::Contested, PhaseEnd::OurKind) => Self::Cruise,
             (Self::Drain | Self::Cruise, PhaseEnd::Competitor) => Self::Contested,
@@ -111,6 +113,7 @@ impl PathController {
             window: self.window,
             budget: self.budget.bytes(),
             is_contested: self.competition.is_on(),
+            is_cut: self.competition.is_cut(),
             block: None,
         }
     }
@@ -231,6 +234,7 @@ impl PathController {
     fn enter_cruise(&mut self) {
         self.end_competition();
         self.pressure.forget();
+        self.vacancy = Vacancy::default();
     }
 
     fn end_competition(&mut self) {
@@ -269,6 +273,10 @@ impl PathController {
         }
         if self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure) {
             self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
+        }
+        if self.vacancy.on_round(&self.model, now) {
+            self.turn(now, PhaseEnd::PathEmpty);
+            return;
         }
         self.drain.follow(now, &self.model);
         if self.is_without(Mechanism::QueueBudget) {
@@ -406,7 +414,7 @@ mod tests {
             (DrainDue, [Startup, Drain, Drain, Drain]),
             (Competitor, [Startup, Contested, Contested, Contested]),
             (QueueOurs, [Startup, Cruise, Cruise, Contested]),
-            (PathEmpty, [Startup, Drain, Cruise, Startup]),
+            (PathEmpty, [Startup, Drain, Startup, Startup]),
             (OurKind, [Startup, Drain, Cruise, Cruise]),
         ];
         for (event, expected) in table {

@@ -385,15 +385,33 @@ fn beside_cubic_neither_starves() {
     }
 }
 
+/// Our share of a link, in seconds from and to, beside a TCP flow that was there five seconds before us and ends after a while.
+fn beside_tcp(link: LinkConfig, control: Control, until: u64, from: u64, to: u64) -> (f64, Duration) {
+    let competitor = FlowConfig { until: Some(secs(until)), ..FlowConfig::tcp(control) };
+    let mut scenario = Scenario::new(link, competitor);
+    scenario.flows.push(FlowConfig { start: secs(5), ..FlowConfig::new(ours()) });
+    (scenario.measure_from, scenario.end) = (secs(from), secs(to));
+    let report = run(&scenario, &Tls::new());
+    (report.flows[1].share, report.queue_mean)
+}
+
 #[test]
 fn what_a_competitor_had_is_taken_within_three_seconds_after_it_has_gone() {
-    let competitor = FlowConfig { until: Some(secs(15)), ..FlowConfig::tcp(Control::Bbr1) };
-    let mut scenario = Scenario::new(LinkConfig::new(100 * MBIT, ms(50)), competitor);
-    scenario.flows.push(FlowConfig { start: secs(5), ..FlowConfig::new(ours()) });
-    (scenario.measure_from, scenario.end) = (secs(18), secs(22));
-    let report = run(&scenario, &Tls::new());
-    let (share, queue) = (report.flows[1].share, report.queue_mean);
-    assert!(share > 0.9 && queue < ms(15), "{share}, {queue:?}");
+    let cubic = Control::Cubic { hystart: true };
+    for (rtt, control) in [(50, Control::Bbr1), (200, cubic)] {
+        let (share, queue) = beside_tcp(LinkConfig::new(100 * MBIT, ms(rtt)), control, 25, 28, 32);
+        assert!(share > 0.9 && queue < ms(15), "{control:?}: {share}, {queue:?}");
+    }
+}
+
+/// A flow that comes late takes the queue of one who never lets it become shorter for a part of the path.
+#[test]
+fn a_queue_that_stood_before_us_is_seen_to_be_a_competitors() {
+    let cubic = Control::Cubic { hystart: true };
+    for (mbit, rtt) in [(100, 20), (50, 50)] {
+        let (share, _) = beside_tcp(LinkConfig::new(mbit * MBIT, ms(rtt)), cubic, 25, 10, 20);
+        assert!(share > 0.25, "{mbit} Mbit/s, rtt {rtt}: {share}");
+    }
 }
 
 /// Delay that varies from packet to packet, in order, as on Wi-Fi or behind a satellite: no queue, and not to be yielded to.

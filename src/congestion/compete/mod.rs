@@ -24,7 +24,7 @@ const PRESSURE_ROUNDS: f64 = 8.0;
 const PRESSURE_RTT: Duration = Duration::from_millis(50);
 /// The share of the path that is held: a little more than a third, of which tests and the search for others leave three tenths
 /// beside one other. It is 1.8 of what would be fair beside four.
-const SHARE: f64 = 0.36;
+pub(super) const SHARE: f64 = 0.36;
 /// What a round gives back of the share, of which each loses as much as is lost. Beside several BBR that fill a short queue a
 /// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a third
 /// as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
@@ -58,6 +58,24 @@ impl Pressure {
             self.forget();
         }
         is_due
+    }
+}
+
+/// How long no queue has stood although we get only a part of the path, in round trips: whoever had the rest of it is gone, and
+/// there is no need to grow by a little each round.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Vacancy {
+    round_trips: f64,
+}
+
+impl Vacancy {
+    /// Takes a round of cruise. Says whether that is longer than a drain of others lasts. Behind a policer no queue ever stands, though
+    /// the spacing of ACKs shows more than it lets through.
+    pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> bool {
+        let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
+        let is_vacant = is_clean && model.is_shared() && !model.is_queued() && model.bandwidth.is_queue_seen();
+        self.round_trips = if is_vacant { self.round_trips + round_trips(model, now) } else { 0.0 };
+        self.round_trips > f64::from(EMPTY_ROUNDS)
     }
 }
 
@@ -102,6 +120,11 @@ pub(super) struct Competition {
 impl Competition {
     pub(super) fn is_on(&self) -> bool {
         self.hold.is_some()
+    }
+
+    /// Whether losses have cut the share that is held.
+    pub(super) fn is_cut(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.share < SHARE)
     }
 
     /// What arrived in the last round of competitive mode, in bytes per second.

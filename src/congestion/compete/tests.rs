@@ -28,7 +28,7 @@ fn path(now: Instant, queue_ms: u64, share: f64) -> PathModel {
 
 fn moment(now: Instant, phase_rounds: u32) -> Moment {
     let phase = crate::congestion::Phase::Contested;
-    Moment { now, phase, phase_rounds, window: 0, budget: 0.0, is_contested: true, block: None }
+    Moment { now, phase, phase_rounds, window: 0, budget: 0.0, is_contested: true, is_cut: false, block: None }
 }
 
 #[test]
@@ -100,6 +100,24 @@ fn what_is_lost_is_taken_off_the_share_which_comes_back_by_a_step_a_round() {
         competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
     }
     assert_eq!(share(&competition), SHARE);
+}
+
+/// Rounds until a part of the path of this size, with such a queue, is taken for what others have left.
+fn vacant_after(queue_ms: u64, share: f64, has_seen_queue: bool) -> Option<u32> {
+    let now = Instant::now();
+    let mut model = path(now, queue_ms, share);
+    model.capacity.on_round(now, None, Some(CAPACITY / share));
+    model.bandwidth.on_round(0, CAPACITY, has_seen_queue);
+    let mut vacancy = Vacancy::default();
+    (1..100).find(|_| vacancy.on_round(&model, now + RTT))
+}
+
+#[test]
+fn what_others_have_left_is_taken_where_a_queue_has_stood_and_stands_no_more() {
+    assert_eq!(vacant_after(0, 0.3, true), Some(EMPTY_ROUNDS + 1));
+    assert_eq!(vacant_after(5, 0.3, true), None, "somebody is there");
+    assert_eq!(vacant_after(0, 0.9, true), None, "nobody was");
+    assert_eq!(vacant_after(0, 0.3, false), None, "a policer");
 }
 
 /// Rounds until competitive mode ends beside such a queue, and why.

@@ -36,7 +36,7 @@ pub(super) struct PathModel {
     pub(super) min_rtt_filter: Option<MinRttFilter>,
     pub(super) loss: LossMeter,
     jitter_filter: JitterFilter,
-    capacity: Capacity,
+    pub(super) capacity: Capacity,
     ack_aggregation: AckAggregation,
 }
 

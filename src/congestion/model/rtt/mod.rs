@@ -24,6 +24,19 @@ struct Raised {
     drains: u32,
 }
 
+/// What a standing queue did when we withdrew a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueueResponse {
+    /// Much more of it has gone: others have stood aside as well.
+    Joint,
+    /// As much of it has gone: nobody else has stood aside, and more of it stands.
+    Alone,
+    /// Nothing of it has gone: none stands, and the round trip is the path's own.
+    Absent,
+    /// Less of it has gone, because there was no more or because others took the place, or nothing could be seen.
+    Unclear,
+}
+
 /// The sample of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Drained {
@@ -31,16 +44,28 @@ pub(crate) struct Drained {
     pub(crate) standing: Duration,
     /// The queue we aim at.
     pub(crate) target: Duration,
-    /// What may look like a queue: jitter...
+    /// What may look like a queue.
     pub(crate) jitter: Duration,
-    /// The round trip was what it was before, however much was withdrawn: no queue stands.
-    pub(crate) is_absent: bool,
+    /// The bare round trip that was believed before it.
+    pub(crate) believed: Duration,
+    pub(crate) response: QueueResponse,
     /// We get only a part of what the path carries.
     pub(crate) is_shared: bool,
     /// It has tested competitive mode.
     pub(crate) is_contested: bool,
-    /// More of the queue has gone than we have withdrawn.
-    pub(crate) is_joint: bool,
+}
+
+impl Drained {
+    /// Whether others hold a queue who are not our kind, which would have stood aside with us: as much has gone as we have withdrawn,
+    /// and the round trip that is left is another one than the path has shown before. `is_empty`: it is no longer than the path's.
+    fn is_foreign(&self, is_empty: bool) -> bool {
+        let is_new = self.standing.abs_diff(self.believed) >= base_target(self.believed) / 4;
+        match self.response {
+            QueueResponse::Joint => false,
+            QueueResponse::Alone => is_new,
+            QueueResponse::Absent | QueueResponse::Unclear => !is_empty,
+        }
+    }
 }
 
 /// The finding of a drain.
@@ -137,15 +162,18 @@ impl MinRttFilter {
         if drained.is_contested {
             return self.on_tested(drained);
         }
-        let is_shorter = self.drained && standing + target / 2 < self.value;
+        let is_shorter = self.drained && standing + target / 2 < drained.believed;
         let queue = standing.saturating_sub(self.value + jitter);
         let is_empty = !self.drained || queue <= target / 2;
-        if !is_empty && (drained.is_absent || self.is_raised(drained)) {
+        if !is_empty && (drained.response == QueueResponse::Absent || self.is_raised(drained)) {
             (self.value, self.raised) = (standing, None);
             return DrainFinding::Longer;
         }
         if !is_empty && queue > base_target(self.value) {
             return if drained.is_shared { DrainFinding::Foreign } else { DrainFinding::Slower };
+        }
+        if self.drained && drained.is_shared && drained.is_foreign(is_empty) {
+            return DrainFinding::Foreign;
         }
         // A little more than before is another flow of ours: not the bare path, yet nothing to fight.
         if is_empty {
@@ -158,12 +186,12 @@ impl MinRttFilter {
 
     /// Ends a test of competitive mode, which leaves a part of the queue: the others are our own kind if they have stood aside.
     fn on_tested(&mut self, drained: &Drained) -> DrainFinding {
-        if drained.is_absent {
+        if drained.response == QueueResponse::Absent {
             (self.value, self.raised) = (drained.standing, None);
             return DrainFinding::Longer;
         }
         self.value = self.value.min(drained.standing);
-        if drained.is_joint { DrainFinding::Quiet } else { DrainFinding::Foreign }
+        if drained.response == QueueResponse::Joint { DrainFinding::Quiet } else { DrainFinding::Foreign }
     }
 
     /// Whether several drains in a row ended at this round trip: a path's is steady, a competitor's queue is not. Tests of

@@ -7,10 +7,10 @@ fn shown(standing: Duration) -> Drained {
         standing,
         target: 5 * MS,
         jitter: Duration::ZERO,
-        is_absent: false,
+        believed: 100 * MS,
+        response: QueueResponse::Unclear,
         is_shared: true,
         is_contested: false,
-        is_joint: false,
     }
 }
 
@@ -25,6 +25,28 @@ fn a_queue_that_stays_in_a_drain_is_foreign() {
     let mut min_rtt_filter = drained(100 * MS);
     assert_eq!(min_rtt_filter.on_drained(&shown(150 * MS)), DrainFinding::Foreign);
     assert_eq!(min_rtt_filter.rtt(), 100 * MS);
+}
+
+/// Our own kind would have stood aside with us. `believed` is 100 ms, the target 5.
+#[test]
+fn who_does_not_stand_aside_with_us_is_foreign_though_his_queue_is_short() {
+    use QueueResponse::{Absent, Alone, Joint, Unclear};
+    for (response, standing, is_shared, expected) in [
+        (Alone, 104, true, DrainFinding::Foreign),
+        (Alone, 96, true, DrainFinding::Foreign),
+        (Alone, 101, true, DrainFinding::Quiet),
+        (Alone, 104, false, DrainFinding::Quiet),
+        (Joint, 104, true, DrainFinding::Quiet),
+        (Joint, 96, true, DrainFinding::Quiet),
+        (Unclear, 104, true, DrainFinding::Foreign),
+        (Unclear, 102, true, DrainFinding::Quiet),
+        (Unclear, 96, true, DrainFinding::Quiet),
+        (Absent, 104, true, DrainFinding::Longer),
+    ] {
+        let shown = Drained { response, is_shared, ..shown(standing * MS) };
+        let found = drained(100 * MS).on_drained(&shown);
+        assert_eq!(found, expected, "{response:?} at {standing} ms, shared: {is_shared}");
+    }
 }
 
 #[test]
@@ -59,7 +81,7 @@ fn an_emptied_queue_ends_a_contest_only_if_others_stood_aside_as_well() {
     let mut min_rtt_filter = drained(100 * MS);
     let test = Drained { is_contested: true, ..shown(101 * MS) };
     assert_eq!(min_rtt_filter.on_drained(&test), DrainFinding::Foreign);
-    assert_eq!(min_rtt_filter.on_drained(&Drained { is_joint: true, ..test }), DrainFinding::Quiet);
+    assert_eq!(min_rtt_filter.on_drained(&Drained { response: QueueResponse::Joint, ..test }), DrainFinding::Quiet);
 }
 
 #[test]
@@ -69,7 +91,8 @@ fn a_shorter_round_trip_is_looked_at_again_until_it_stands() {
     assert!(!min_rtt_filter.is_doubtful());
     assert_eq!(min_rtt_filter.on_drained(&shown(80 * MS)), DrainFinding::Quiet);
     assert!(min_rtt_filter.is_doubtful());
-    assert_eq!(min_rtt_filter.on_drained(&shown(80 * MS)), DrainFinding::Quiet);
+    let again = Drained { believed: 80 * MS, ..shown(80 * MS) };
+    assert_eq!(min_rtt_filter.on_drained(&again), DrainFinding::Quiet);
     assert!(!min_rtt_filter.is_doubtful());
 }
 
@@ -88,7 +111,7 @@ fn a_queue_that_went_without_our_doing_was_a_competitors() {
 #[test]
 fn a_longer_path_without_any_queue_is_believed_at_once() {
     let mut min_rtt_filter = drained(100 * MS);
-    let absent = Drained { is_absent: true, ..shown(150 * MS) };
+    let absent = Drained { response: QueueResponse::Absent, ..shown(150 * MS) };
     assert_eq!(min_rtt_filter.on_drained(&absent), DrainFinding::Longer);
     assert_eq!(min_rtt_filter.rtt(), 150 * MS);
     assert_eq!(min_rtt_filter.on_drained(&shown(151 * MS)), DrainFinding::Quiet);
@@ -98,11 +121,12 @@ fn a_longer_path_without_any_queue_is_believed_at_once() {
 #[test]
 fn a_path_that_is_a_little_longer_is_believed_as_late() {
     let mut min_rtt_filter = drained(20 * MS);
+    let alone = Drained { believed: 20 * MS, is_shared: false, ..shown(24 * MS) };
     for _ in 0..2 {
-        assert_eq!(min_rtt_filter.on_drained(&shown(24 * MS)), DrainFinding::Quiet);
+        assert_eq!(min_rtt_filter.on_drained(&alone), DrainFinding::Quiet);
         assert!(min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 20 * MS);
     }
-    assert_eq!(min_rtt_filter.on_drained(&shown(24 * MS)), DrainFinding::Longer);
+    assert_eq!(min_rtt_filter.on_drained(&alone), DrainFinding::Longer);
     assert!(!min_rtt_filter.is_doubtful() && min_rtt_filter.rtt() == 24 * MS);
 }
 
@@ -117,9 +141,10 @@ fn a_changing_queue_is_never_taken_for_the_path() {
 #[test]
 fn the_queue_of_another_flow_of_ours_is_neither_foreign_nor_the_path() {
     let mut min_rtt_filter = drained(100 * MS);
-    assert_eq!(min_rtt_filter.on_drained(&shown(104 * MS)), DrainFinding::Quiet);
+    let joint = |ms| Drained { response: QueueResponse::Joint, ..shown(ms * MS) };
+    assert_eq!(min_rtt_filter.on_drained(&joint(104)), DrainFinding::Quiet);
     assert_eq!(min_rtt_filter.rtt(), 100 * MS);
-    assert_eq!(min_rtt_filter.on_drained(&shown(106 * MS)), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&joint(106)), DrainFinding::Foreign, "so much of it stays");
 }
 
 #[test]
