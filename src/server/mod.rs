@@ -108,8 +108,7 @@ use crate::keys::{Fingerprint, Identity, Invite, Ticket, Token};
 use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::memory::Buffers;
-use crate::session::receiver::Delivered;
-use crate::storage::{Committer, Disk, Root};
+use crate::storage::{Committer, Delivered, Disk, Root};
 use crate::transport::Granted;
 
 /// The bounds of a server that are no part of the protocol; [`manual::limits`](crate::manual::limits) tells of all.

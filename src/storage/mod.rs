@@ -8,6 +8,7 @@
 //! | [`part`], `part_name`, `own_names` | a file that is being written, beside its target, under a lock; what it is called |
 //! | [`commit`], `final_name`, `unsynced` | part files become files, durably, in groups; how they get their names, and which names may not be durable yet |
 //! | `meta`, [`mode`] | what a directory says of a name; which permission bits a copy gets |
+//! | `delivered` | which files came from a sender that may not look at what is there |
 //! | `spelling`, `file_system`, `system` | how a disk spells names, what is known of it by its kind, what only Linux offers |
 //! | [`store`] | all that a whole job asks of a store, behind one interface: what `session` uses |
 //! | [`pool`], `fair` | the threads that all this blocks, so that no network thread does, and who is served next |
@@ -18,6 +19,7 @@
 
 mod cause;
 pub(crate) mod commit;
+mod delivered;
 mod dir;
 mod error;
 mod fair;
@@ -50,6 +52,7 @@ pub(crate) mod testing;
 pub(crate) use cause::{CopiedBy, Refusal, plain};
 pub use commit::{Commit, Committer, Durability, Replace};
 pub(crate) use commit::{Committed, Touch};
+pub(crate) use delivered::Delivered;
 pub(crate) use error::{FILES_WAIT, FILES_WAITS_MAX};
 pub use error::{Op, StorageError};
 pub use filter::Filters;

@@ -12,7 +12,7 @@ use super::tally::Tally;
 use super::user::User;
 use crate::digest::{CHUNK_BYTES, ChunkHasher, SALT_BYTES, Salt};
 use crate::progress::Event;
-use crate::session::receiver::Delivered;
+use crate::storage::Delivered;
 use crate::storage::testing::memory::Volume;
 
 /// After so long everything is on its disk, asked for or not.

@@ -26,7 +26,7 @@ mod same;
 mod sim;
 mod stream;
 
-pub(crate) use self::options::{Delivered, ReceiveOptions};
+pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
 pub use self::stream::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
 pub use self::stream::chunks::{PIECE_BYTES, PIECES_FREE};
