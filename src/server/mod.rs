@@ -124,11 +124,12 @@ pub mod limits {
     };
     pub use super::notice::{NOTICE_BYTES_KEPT, NOTICES_KEPT};
     pub use super::places::{ADDRESS_SHARE, CLIENTS_MAX, IDLE_AFTER, KEY_SHARE, STILL_AFTER};
+    pub use crate::session::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
     pub use crate::session::budget::{
         FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
     };
     pub use crate::session::control::QUEUED_MESSAGES_MAX;
-    pub use crate::session::receiver::{BEGUN_STILL_MAX, BEYOND_MAX, LATE_RANGES_MAX, PIECE_BYTES, PIECES_FREE};
+    pub use crate::session::receiver::{LATE_RANGES_MAX, PIECE_BYTES, PIECES_FREE};
     pub use crate::session::streams::{STREAM_BYTES, STREAMS_BYTES};
     pub use crate::session::unread::{NOTE_BYTES, UNREAD_PIECE_BYTES, UNREAD_TIMES};
     pub use crate::session::walk::{FOUND_AHEAD, FOUND_BYTES_AHEAD};

@@ -8,8 +8,8 @@ use quinn::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::Receiver;
-use super::stream::backlog::Backlog;
 use crate::protocol::message::{Message, Status};
+use crate::session::backlog::Backlog;
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
 use crate::storage::{CopiedBy, Destination, DiskQueue, FILES_WAIT, FILES_WAITS_MAX, StorageError, Store};

@@ -28,7 +28,6 @@ mod stream;
 
 pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
-pub use self::stream::backlog::{BEGUN_STILL_MAX, BEYOND_MAX};
 pub use self::stream::chunks::{PIECE_BYTES, PIECES_FREE};
 
 use std::marker::PhantomData;
@@ -42,7 +41,7 @@ pub(crate) use self::driver::{Driver, Online};
 use self::file::FileIo;
 use self::finish::LastWork;
 use self::same::DiskNotes;
-use self::stream::backlog::Backlog;
+use super::backlog::Backlog;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;
 use super::window::ReceiveWindow;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Incoming;
-use super::backlog::Begun;
 use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::Counters;
 use crate::session::SessionError;
+use crate::session::backlog::Begun;
 use crate::session::budget::{Account, Hold};
 use crate::session::memory::Buffer;
 use crate::session::receiver::{Driver, Receiver};

@@ -4,9 +4,7 @@
 //! |---|---|
 //! | `beginning` | its header, and the wait of a range that came before its file was answered |
 //! | `chunks` | put together from packets, in bounded disorder, and given to the disk |
-//! | `backlog` | the brake on the peer when the disk is behind |
 
-pub(super) mod backlog;
 pub(super) mod beginning;
 pub(super) mod chunks;
 

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::SessionError;
+use super::unread::{Unread, UnreadGuard};
+use super::window::ReceiveWindow;
 use crate::protocol::BEGUN_BYTES_MAX;
-use crate::session::SessionError;
-use crate::session::unread::{Unread, UnreadGuard};
-use crate::session::window::ReceiveWindow;
 
 /// How long a connection waits for room before one of its streams takes another packet all the same: the window that is
 /// left must not fill up with content, or no message would come through.
@@ -31,7 +31,7 @@ const PIECE_OVERHEAD: usize = 256;
 pub const BEGUN_STILL_MAX: Duration = Duration::from_secs(120);
 
 /// Content of one connection between QUIC and the disk.
-pub(in crate::session::receiver) struct Backlog {
+pub(super) struct Backlog {
     window: Arc<ReceiveWindow>,
     /// Room taken by chunks that are being put together.
     begun: Arc<AtomicUsize>,
@@ -44,13 +44,13 @@ pub(in crate::session::receiver) struct Backlog {
 }
 
 impl Backlog {
-    pub(in crate::session::receiver) fn new(window: Arc<ReceiveWindow>) -> Self {
+    pub(super) fn new(window: Arc<ReceiveWindow>) -> Self {
         let (begun, pieces, brake, behind) = Default::default();
         Self { window, begun, pieces, still: Mutex::new(Still::new(Instant::now())), brake, behind }
     }
 
     /// Counts a chunk of which the first bytes have come.
-    pub(in crate::session::receiver) fn begin(&self, len: usize) -> Result<Begun, SessionError> {
+    pub(super) fn begin(&self, len: usize) -> Result<Begun, SessionError> {
         let before = self.begun.fetch_add(len, Ordering::Relaxed);
         let begun = Begun { all: self.begun.clone(), len };
         if before + len > BEGUN_BYTES_MAX {
@@ -60,54 +60,54 @@ impl Backlog {
     }
 
     /// A stream has ended.
-    pub(in crate::session::receiver) fn on_stream_ended(&self) {
+    pub(super) fn on_stream_ended(&self) {
         self.window.on_stream_ended();
     }
 
     /// A piece of content has come.
-    pub(in crate::session::receiver) fn count_piece(&self, bytes: usize) {
+    pub(super) fn count_piece(&self, bytes: usize) {
         self.pieces.fetch_add(1, Ordering::Relaxed);
         self.window.unread().on_read(bytes);
     }
 
     /// The account of what has come and is not read.
-    pub(in crate::session::receiver) fn unread(&self) -> &Arc<Unread> {
+    pub(super) fn unread(&self) -> &Arc<Unread> {
         self.window.unread()
     }
 
-    pub(in crate::session::receiver) fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         self.window.waiting() > 0
     }
 
     /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
-    pub(in crate::session::receiver) fn is_left_begun(&self, now: Instant) -> bool {
+    pub(super) fn is_left_begun(&self, now: Instant) -> bool {
         let waits = self.begun.load(Ordering::Relaxed) > 0 && !self.is_busy();
         let pieces = self.pieces.load(Ordering::Relaxed);
         self.still.lock().expect("no holder panics").look(waits, pieces, now) >= BEGUN_STILL_MAX
     }
 
     /// Whether the disk is behind: half of what may wait is waiting.
-    pub(in crate::session::receiver) fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         self.window.waiting() >= self.window.bound() / 2
     }
 
     /// A chunk of so many bytes waits for the disk.
-    pub(in crate::session::receiver) fn add(&self, bytes: usize) {
+    pub(super) fn add(&self, bytes: usize) {
         self.window.add(bytes, 0);
     }
 
     /// It waits no longer.
-    pub(in crate::session::receiver) fn remove(&self, bytes: usize) {
+    pub(super) fn remove(&self, bytes: usize) {
         self.remove_all(bytes);
     }
 
     /// A piece of so many bytes waits for the disk by itself.
-    pub(in crate::session::receiver) fn add_piece(&self, bytes: usize) {
+    pub(super) fn add_piece(&self, bytes: usize) {
         self.window.add(bytes, PIECE_OVERHEAD);
     }
 
     /// It waits no longer.
-    pub(in crate::session::receiver) fn remove_piece(&self, bytes: usize) {
+    pub(super) fn remove_piece(&self, bytes: usize) {
         self.remove_all(bytes + PIECE_OVERHEAD);
     }
 
@@ -126,7 +126,7 @@ impl Backlog {
     ///
     /// # Errors
     /// The peer sends more meanwhile than there is room for.
-    pub(in crate::session::receiver) async fn room(&self) -> Result<(), SessionError> {
+    pub(super) async fn room(&self) -> Result<(), SessionError> {
         let beyond = || self.window.waiting().checked_sub(self.window.bound());
         self.brake.pass(beyond, |is_behind| self.note_behind(is_behind)).await
     }
@@ -196,7 +196,7 @@ impl Still {
 }
 
 /// A chunk that is being put together; counted no more when dropped.
-pub(in crate::session::receiver) struct Begun {
+pub(super) struct Begun {
     all: Arc<AtomicUsize>,
     len: usize,
 }
