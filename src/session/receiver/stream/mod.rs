@@ -2,10 +2,8 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `beginning` | its header, and the wait of a range that came before its file was answered |
 //! | `chunks` | put together from packets, in bounded disorder, and given to the disk |
 
-pub(super) mod beginning;
 pub(super) mod chunks;
 
 use std::sync::Arc;
@@ -13,10 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use quinn::{RecvStream, SendStream};
-use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::beginning::{Beginning, Pieces};
 use self::chunks::Blocks;
 use super::file::FileIo;
 use super::{Driver, Online, Place, Receiver};
@@ -24,8 +21,10 @@ use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
-use crate::session::SessionError;
+use crate::session::peer_streams::{self, Beginning, Pieces};
+use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Destination, Store};
+use crate::transfer::job::answers::EarlyRange;
 
 /// How often a range's progress is reported to the sender.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
@@ -73,7 +72,9 @@ impl Receiver {
         mut reports: SendStream,
         mut content: RecvStream,
     ) -> Result<(), SessionError> {
-        let Some(Beginning { header, mut pieces }) = beginning::read(&mut content, &self.0.tools.account).await? else {
+        let Some(Beginning { header, mut pieces }) =
+            peer_streams::read_beginning(&mut content, &self.0.tools.account).await?
+        else {
             return Ok(());
         };
         let place = match header.timing {
@@ -104,6 +105,25 @@ impl Receiver {
             Ok(())
         };
         tokio::try_join!(reading, reporting).map(|_| ())
+    }
+
+    /// Waits until the file of a range that came early is answered. `None`: its start is not wanted.
+    ///
+    /// Nothing of the content is read meanwhile but what came with its header, so QUIC's window bounds it, and what is
+    /// beside it is counted.
+    async fn place_early(&self, range: RangeHeader) -> Result<Option<Place<Online>>, SessionError> {
+        let (wait, mut answered) = oneshot::channel();
+        let unread = self.0.driver.backlog.unread();
+        if self.feed(|ledger| ledger.on_early_range(range, wait))? == EarlyRange::Waits
+            && unread.during(timeout(ATTENTION_DEADLINE, &mut answered)).await?.is_err()
+        {
+            if !self.ledger().has_offer(range.id) {
+                return Err(SessionError::Timeout("offer the file that it sends"));
+            }
+            // The wait is for our own disk.
+            let _ = unread.during(answered).await?;
+        }
+        Ok(self.feed(|ledger| ledger.on_answered(range))?)
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
