@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::budget::{Account, Hold};
 use super::unread::Unread;
 use super::{ATTENTION_DEADLINE, SessionError};
+use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader};
 
 /// What a piece takes beside its bytes, here and in QUIC, which keeps a note of each gap.
@@ -56,31 +57,76 @@ impl PeerStreams {
     }
 }
 
-/// A stream whose header has come.
-pub(crate) struct Beginning {
+/// A data stream whose header has come, and the content that came with it or before it.
+pub(crate) struct RangeStream {
     pub(crate) header: RangeHeader,
-    pub(crate) pieces: Pieces,
+    pieces: Pieces,
+    stream: RecvStream,
+    /// Some was read as it came, so that QUIC reads this stream in no other way any more.
+    is_unordered: bool,
 }
 
-/// Content that came with the header, or before it.
-#[derive(Default)]
-pub(crate) struct Pieces {
-    /// Behind what completed the header.
-    rest: Option<Chunk>,
-    kept: VecDeque<(Chunk, Hold)>,
-    /// Some were read as they came, so that QUIC reads this stream in no other way any more.
-    pub(crate) are_unordered: bool,
-}
-
-impl Pieces {
-    /// Keeps what came with the header without the packet that it came in, and all that came with that packet.
-    pub(crate) fn let_packet_go(&mut self) {
-        self.rest.iter_mut().for_each(|chunk| chunk.bytes = Bytes::copy_from_slice(&chunk.bytes));
+impl RangeStream {
+    /// Reads until the header is whole. `None`: the sender took the range back before it was announced, or before that was
+    /// heard.
+    ///
+    /// # Errors
+    /// A stream without a header, or the end of the connection.
+    pub(crate) async fn begin(stream: RecvStream, account: &Account) -> Result<Option<Self>, SessionError> {
+        match timeout(ATTENTION_DEADLINE, Self::read_header(stream, account)).await {
+            Ok(Ok(begun)) => Ok(Some(begun)),
+            Ok(Err(BeginningError::Read(ReadError::Reset(_)))) => Ok(None),
+            Ok(Err(BeginningError::Read(ReadError::ConnectionLost(error)))) => Err(error.into()),
+            Ok(Err(BeginningError::Full)) => Err(SessionError::Overloaded),
+            Ok(Err(_)) => Err(SessionError::Order("a stream ended within its header")),
+            Err(_) => Err(SessionError::Timeout("announce the range of a stream")),
+        }
     }
 
-    /// One of them; those that were kept in the order in which they came.
-    pub(crate) fn next(&mut self) -> Option<Chunk> {
-        self.rest.take().or_else(|| self.kept.pop_front().map(|(chunk, _)| chunk))
+    async fn read_header(mut stream: RecvStream, account: &Account) -> Result<Self, BeginningError> {
+        let (mut partial, mut is_unordered) = (Partial::default(), false);
+        let mut next = read_first(&mut stream).await?;
+        loop {
+            let chunk = match next.take() {
+                Some(chunk) => chunk,
+                None => {
+                    is_unordered = true;
+                    stream.read_chunk(usize::MAX, false).await?.ok_or(BeginningError::Ended)?
+                }
+            };
+            if partial.add(chunk, account)? {
+                let Partial { header, pieces, .. } = partial;
+                return Ok(Self { header: RangeHeader::from_bytes(header), pieces, stream, is_unordered });
+            }
+        }
+    }
+
+    /// Keeps what came with the header without the packet that it came in, and all that came with that packet.
+    pub(crate) fn let_packet_go(&mut self) {
+        self.pieces.rest.iter_mut().for_each(|chunk| chunk.bytes = Bytes::copy_from_slice(&chunk.bytes));
+    }
+
+    /// The next content in whatever order it comes, each with its place in the range; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
+        let next = match self.pieces.next() {
+            Some(chunk) => Some(chunk),
+            None => {
+                self.is_unordered = true;
+                self.stream.read_chunk(usize::MAX, false).await?
+            }
+        };
+        Ok(next.map(|Chunk { offset, bytes }| Chunk { offset: offset - RANGE_HEADER_BYTES as u64, bytes }))
+    }
+
+    /// Whether more follows what was read.
+    pub(crate) async fn has_more(&mut self) -> bool {
+        matches!(self.stream.read_chunk(1, !self.is_unordered).await, Ok(Some(_)))
+    }
+
+    /// Nobody wants the content any more.
+    pub(crate) fn stop(&mut self, code: CloseCode) {
+        // It may have ended meanwhile.
+        let _ = self.stream.stop(code.code().into());
     }
 }
 
@@ -93,41 +139,6 @@ enum BeginningError {
     Ended,
     #[error("no room for content before its header")]
     Full,
-}
-
-/// Reads until the header is whole. `None`: the sender took the range back before it was announced, or before that was heard.
-///
-/// # Errors
-/// A stream without a header, or the end of the connection.
-pub(crate) async fn read_beginning(
-    content: &mut RecvStream,
-    account: &Account,
-) -> Result<Option<Beginning>, SessionError> {
-    match timeout(ATTENTION_DEADLINE, read_header(content, account)).await {
-        Ok(Ok(beginning)) => Ok(Some(beginning)),
-        Ok(Err(BeginningError::Read(ReadError::Reset(_)))) => Ok(None),
-        Ok(Err(BeginningError::Read(ReadError::ConnectionLost(error)))) => Err(error.into()),
-        Ok(Err(BeginningError::Full)) => Err(SessionError::Overloaded),
-        Ok(Err(_)) => Err(SessionError::Order("a stream ended within its header")),
-        Err(_) => Err(SessionError::Timeout("announce the range of a stream")),
-    }
-}
-
-async fn read_header(content: &mut RecvStream, account: &Account) -> Result<Beginning, BeginningError> {
-    let mut partial = Partial::default();
-    let mut next = read_first(content).await?;
-    loop {
-        let chunk = match next.take() {
-            Some(chunk) => chunk,
-            None => {
-                partial.pieces.are_unordered = true;
-                content.read_chunk(usize::MAX, false).await?.ok_or(BeginningError::Ended)?
-            }
-        };
-        if partial.add(chunk, account)? {
-            return Ok(Beginning { header: RangeHeader::from_bytes(partial.header), pieces: partial.pieces });
-        }
-    }
 }
 
 /// The first bytes, if they are there. Most often they are, and all of a small file with them; QUIC need then take no notes
@@ -174,7 +185,20 @@ impl Partial {
     }
 }
 
+/// Content that came with the header, or before it.
+#[derive(Default)]
+struct Pieces {
+    /// Behind what completed the header.
+    rest: Option<Chunk>,
+    kept: VecDeque<(Chunk, Hold)>,
+}
+
 impl Pieces {
+    /// One of them; those that were kept in the order in which they came.
+    fn next(&mut self) -> Option<Chunk> {
+        self.rest.take().or_else(|| self.kept.pop_front().map(|(chunk, _)| chunk))
+    }
+
     /// Keeps one without the packet that it came in.
     fn keep(&mut self, mut chunk: Chunk, account: &Account) -> Result<(), BeginningError> {
         let room = account.take_memory(chunk.bytes.len() + PIECE_OVERHEAD).ok_or(BeginningError::Full)?;

@@ -20,8 +20,8 @@ use super::{Driver, Online, Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
-use crate::protocol::range::{RANGE_HEADER_BYTES, RangeHeader, RangeTiming};
-use crate::session::peer_streams::{self, Beginning, Pieces};
+use crate::protocol::range::{RangeHeader, RangeTiming};
+use crate::session::peer_streams::RangeStream;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Destination, Store};
 use crate::transfer::job::answers::EarlyRange;
@@ -67,25 +67,18 @@ impl Receiver {
     ///
     /// # Errors
     /// A broken rule or the end of the connection; a file that fails is no error.
-    pub(crate) async fn serve_stream(
-        &self,
-        mut reports: SendStream,
-        mut content: RecvStream,
-    ) -> Result<(), SessionError> {
-        let Some(Beginning { header, mut pieces }) =
-            peer_streams::read_beginning(&mut content, &self.0.tools.account).await?
-        else {
-            return Ok(());
-        };
+    pub(crate) async fn serve_stream(&self, mut reports: SendStream, content: RecvStream) -> Result<(), SessionError> {
+        let Some(mut content) = RangeStream::begin(content, &self.0.tools.account).await? else { return Ok(()) };
+        let header = content.header;
         let place = match header.timing {
             RangeTiming::Asked => self.feed(|ledger| ledger.on_range(header))?,
             RangeTiming::Early => {
-                pieces.let_packet_go();
+                content.let_packet_go();
                 self.place_early(header).await?
             }
         };
         let Some(place) = place else {
-            let _ = content.stop(CloseCode::Cancelled.code().into());
+            content.stop(CloseCode::Cancelled);
             let _ = reports.reset(CloseCode::Cancelled.code().into());
             return Ok(());
         };
@@ -96,9 +89,9 @@ impl Receiver {
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.
             let _ = reports.finish();
-            return self.read_content(&range, pieces, &mut content).await;
+            return self.read_content(&range, &mut content).await;
         }
-        let reading = self.read_content(&range, pieces, &mut content);
+        let reading = self.read_content(&range, &mut content);
         // A broken rule ends the reports too: they would wait for content that nobody reads any more.
         let reporting = async {
             report(&range, &mut reports).await;
@@ -127,41 +120,26 @@ impl Receiver {
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
-    async fn read_content(
-        &self,
-        range: &Arc<Incoming>,
-        mut pieces: Pieces,
-        content: &mut RecvStream,
-    ) -> Result<(), SessionError> {
+    async fn read_content(&self, range: &Arc<Incoming>, content: &mut RangeStream) -> Result<(), SessionError> {
         let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
             self.0.driver.backlog.room().await?;
-            let chunk = match pieces.next() {
-                Some(chunk) => chunk,
-                None => {
-                    pieces.are_unordered = true;
-                    match content.read_chunk(usize::MAX, false).await {
-                        Ok(Some(chunk)) => chunk,
-                        Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
-                        Err(error) => return self.on_read_error(range, error),
-                    }
-                }
+            let chunk = match content.next().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
+                Err(error) => return self.on_read_error(range, error),
             };
             if range.io.is_given_up() {
-                let _ = content.stop(CloseCode::DiskFailed.code().into());
+                content.stop(CloseCode::DiskFailed);
                 range.all_written.notify_one();
                 return Ok(());
             }
             arrived += chunk.bytes.len() as u64;
             self.0.driver.backlog.count_piece(chunk.bytes.len());
-            let at = chunk.offset - RANGE_HEADER_BYTES as u64;
-            self.scatter(range, &mut blocks, at, &chunk.bytes)?;
+            self.scatter(range, &mut blocks, chunk.offset, &chunk.bytes)?;
         }
-        match content.read_chunk(1, !pieces.are_unordered).await {
-            Ok(Some(_)) => Err(SessionError::Order("content beyond its range")),
-            _ => Ok(()),
-        }
+        if content.has_more().await { Err(SessionError::Order("content beyond its range")) } else { Ok(()) }
     }
 
     fn on_read_error(&self, range: &Incoming, error: quinn::ReadError) -> Result<(), SessionError> {
