@@ -21,6 +21,29 @@ pub(crate) mod commit;
 pub(crate) mod file;
 pub(crate) mod job;
 
+/// Room that is taken from a budget, and given back when it is dropped.
+pub(crate) trait Room {
+    /// Takes more; `false`: there is none.
+    fn grow(&mut self, amount: usize) -> bool;
+    /// Gives back all but so much.
+    fn shrink_to(&mut self, amount: usize);
+}
+
+/// Room that a test counts, which never comes back: what is left of it.
+#[cfg(test)]
+pub(crate) struct CountedRoom(pub(crate) usize);
+
+#[cfg(test)]
+impl Room for CountedRoom {
+    fn grow(&mut self, amount: usize) -> bool {
+        let left = self.0.checked_sub(amount);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+
+    fn shrink_to(&mut self, _: usize) {}
+}
+
 /// The peer broke the rules: the connection is closed, and the same is never tried again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Account, Resource, WINDOWS_BYTES};
+use crate::transfer::Room;
 
 /// A connection that receives.
 #[derive(Debug)]
@@ -71,6 +72,16 @@ impl Hold {
 
     fn merge(&mut self, mut other: Self) {
         self.amount += std::mem::take(&mut other.amount);
+    }
+}
+
+impl Room for Hold {
+    fn grow(&mut self, amount: usize) -> bool {
+        Self::grow(self, amount)
+    }
+
+    fn shrink_to(&mut self, amount: usize) {
+        Self::shrink_to(self, amount);
     }
 }
 

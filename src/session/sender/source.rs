@@ -13,7 +13,8 @@ use crate::protocol::message::{Header, Why};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::{ByteFiles, FILES_WAIT, FILES_WAITS_MAX, FileIdentity, Files, Meta, ReadFile, Since};
-use crate::transfer::job::offers::{self, OffersAttached, Room, Stat};
+use crate::transfer::Room;
+use crate::transfer::job::offers::{self, OffersAttached, Stat};
 
 /// How often a source that has just changed is given time: one that is written all the time is sent as it is.
 const SETTLE_WAITS_MAX: u8 = 4;
@@ -48,16 +49,6 @@ impl Room for OfferPermit {
 
     fn shrink_to(&mut self, bytes: usize) {
         self.room.shrink_to(bytes);
-    }
-}
-
-impl Room for Hold {
-    fn grow(&mut self, bytes: usize) -> bool {
-        Self::grow(self, bytes)
-    }
-
-    fn shrink_to(&mut self, bytes: usize) {
-        Self::shrink_to(self, bytes);
     }
 }
 

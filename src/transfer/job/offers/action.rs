@@ -1,15 +1,8 @@
 //! The actions that a sender's ledger asks of its driver, and the data that it keeps for it.
 
 use crate::protocol::message::{FileId, Header, Message, Why};
+use crate::transfer::Room;
 use crate::transfer::job::report::LedgerReport;
-
-/// Room that is taken from a budget, and given back when it is dropped.
-pub(crate) trait Room {
-    /// Takes more; `false`: there is none.
-    fn grow(&mut self, bytes: usize) -> bool;
-    /// Gives back all but so much.
-    fn shrink_to(&mut self, bytes: usize);
-}
 
 /// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
 pub(crate) trait OffersAttached {

@@ -1,16 +1,14 @@
 //! The messages of the receiver.
 
-use super::{
-    ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersStage, Outgoing, Pump, Room, WantedFile,
-};
+use super::{ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersStage, Outgoing, Pump, WantedFile};
 use crate::broken::BreakableRule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, Failure, FileId, Have, Kind, Named, Pos, Status, Verdict, Why};
-use crate::transfer::Violation;
 use crate::transfer::file::SendFile;
 use crate::transfer::file::send::is_start;
 use crate::transfer::job::JobError;
 use crate::transfer::job::report::LedgerReport;
+use crate::transfer::{Room, Violation};
 
 const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not on offer");
 

@@ -33,7 +33,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions, Room};
+pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions};
 pub(crate) use self::messages::room_for;
 pub(crate) use self::offer::{Offer, Stat};
 pub(crate) use self::pump::OfferedSource;

@@ -2,28 +2,16 @@
 
 use super::*;
 pub(super) use crate::transfer::job::script::*;
+use crate::transfer::{CountedRoom, Room};
 
 pub(super) const M: u64 = CHUNK_BYTES;
 
 /// A job without files: what is kept with one is its name.
 pub(super) struct NamedFiles;
 
-/// Bytes that may still be taken.
-pub(super) struct CountedBytes(pub(super) usize);
-
-impl Room for CountedBytes {
-    fn grow(&mut self, bytes: usize) -> bool {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(self.0);
-        left.is_some()
-    }
-
-    fn shrink_to(&mut self, _: usize) {}
-}
-
 impl OffersAttached for NamedFiles {
-    type Permit = CountedBytes;
-    type Digests = CountedBytes;
+    type Permit = CountedRoom;
+    type Digests = CountedRoom;
     type Source = &'static str;
     type Open = &'static str;
     type Start = ();
@@ -107,7 +95,7 @@ impl OffersJob {
 
     pub(super) fn offer(&mut self, name: &'static str, kind: Kind, size: u64) -> Offer<NamedFiles> {
         self.sizes.push(size);
-        let (path, permit) = (path(name), CountedBytes(100));
+        let (path, permit) = (path(name), CountedRoom(100));
         Offer { source: name, path, stat: Stat { kind, size, mtime: Mtime { secs: 0, nanos: 0 }, mode: 0 }, permit }
     }
 
@@ -138,7 +126,7 @@ impl OffersJob {
             Has(id, first, count) => {
                 let digests = (first..).take(count).map(digest).collect();
                 self.ledger.on_have(&Have { id: FileId(id), first, digests }, |bytes| {
-                    let mut room = CountedBytes(room_for(8));
+                    let mut room = CountedRoom(room_for(8));
                     room.grow(bytes).then_some(room)
                 })?;
             }
