@@ -209,13 +209,16 @@ impl Account {
 
     /// Nothing yet of the same, to grow with what is remembered.
     pub(crate) fn to_remember(&self) -> Hold {
-        Hold { account: self.clone(), resource: Resource::Remembered, amount: 0 }
+        self.nothing_of(Resource::Remembered)
     }
 
-    /// Takes memory for names that are remembered until the end of their job, because the disk may take some for one,
-    /// likewise.
-    pub(crate) fn take_for_names(&self, bytes: usize) -> Option<Hold> {
-        self.take(Resource::Names, bytes)
+    /// Nothing yet for names that are remembered until the end of their job, because the disk may take some for one.
+    pub(crate) fn for_names(&self) -> Hold {
+        self.nothing_of(Resource::Names)
+    }
+
+    fn nothing_of(&self, resource: Resource) -> Hold {
+        Hold { account: self.clone(), resource, amount: 0 }
     }
 
     /// Takes memory for what a search needs as long as it lasts, likewise.

@@ -152,7 +152,7 @@ impl<D: Driver> Receiver<D> {
         if replaces && !self.is_apart_above(header, path)? {
             return Ok(None);
         }
-        let apart = self.feed(|ledger| ledger.tell_apart(header, path, |bytes| self.has_room_for_names(bytes)));
+        let apart = self.feed(|ledger| ledger.tell_apart(header, path));
         match apart {
             NameConflict::Waits => return Ok(None),
             NameConflict::Refused(first) => return Err(one_name(&first)),
@@ -166,7 +166,7 @@ impl<D: Driver> Receiver<D> {
         let Some((asked, first)) = self.ask_disk(apart, header, path) else { return Ok(Some(false)) };
         let refuse_below = || {
             if replaces && header.kind == Kind::Dir {
-                self.feed(|ledger| ledger.refuse_below(path, &first, |bytes| self.has_room_for_names(bytes)));
+                self.feed(|ledger| ledger.refuse_below(path, &first));
             }
         };
         // What cannot be told now might be the other one: the names below it would be compared with none of that one's.
@@ -213,15 +213,14 @@ impl<D: Driver> Receiver<D> {
     /// When the disk takes one of them for such a directory.
     fn is_apart_above(&self, header: &Header, path: &WirePath) -> Result<bool, Failure> {
         loop {
-            let conflict =
-                self.feed(|ledger| ledger.tell_above_apart(header, path, |bytes| self.has_room_for_names(bytes)));
+            let conflict = self.feed(|ledger| ledger.tell_above_apart(header, path));
             let (dir, first) = match conflict {
                 DirConflict::None => return Ok(true),
                 DirConflict::Waits => return Ok(false),
                 DirConflict::Twin { dir, first } => (dir, first),
             };
             let refuse = || {
-                self.feed(|ledger| ledger.refuse_below(&dir, &first, |bytes| self.has_room_for_names(bytes)));
+                self.feed(|ledger| ledger.refuse_below(&dir, &first));
             };
             if self.0.options.root.is_one_name(&first, &dir).inspect_err(|_| refuse())? {
                 refuse();
@@ -237,7 +236,7 @@ impl<D: Driver> Receiver<D> {
         let ReceiveOptions { root, policy, .. } = &self.0.options;
         let Ok(path) = self.destination(header) else { return };
         if policy.if_exists == IfExists::Replace && !root.tells_names_apart(&path) {
-            self.feed(|ledger| ledger.note_name(header.id, &path, |bytes| self.has_room_for_names(bytes)));
+            self.feed(|ledger| ledger.note_name(header.id, &path));
         }
     }
 
@@ -271,18 +270,6 @@ impl<D: Driver> Receiver<D> {
         };
         let is_unsure = replace == Replace::Yes && lacks_some() && !root.tells_names_apart(path);
         if is_unsure && !root.has_entry(path) { Replace::No } else { replace }
-    }
-
-    /// Takes so much for a name that is remembered, if the connection's share allows it.
-    fn has_room_for_names(&self, bytes: usize) -> bool {
-        let mut room = self.0.names_room.lock().expect("no holder panics");
-        match &mut *room {
-            Some(room) => room.grow(bytes),
-            None => {
-                *room = self.0.tools.account.take_for_names(bytes);
-                room.is_some()
-            }
-        }
     }
 }
 

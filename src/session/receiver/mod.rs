@@ -80,8 +80,6 @@ struct ReceiverInner<D: Driver> {
     ledger: Mutex<Ledger<D>>,
     disk_notes: Mutex<DiskNotes>,
     last_work: Mutex<LastWork>,
-    /// The memory for the names that must be told apart, held until the end. Locked after the ledger, never before it.
-    names_room: Mutex<Option<Hold>>,
 }
 
 /// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
@@ -100,6 +98,7 @@ struct ReceiverFiles<D>(PhantomData<D>);
 impl<D: Driver> AnswersAttached for ReceiverFiles<D> {
     /// The memory of the offer, charged to the budget.
     type Room = Hold;
+    type Names = Hold;
     type Wait = D::Wait;
     type Io = Arc<FileIo<D::Store>>;
     type Progress = Arc<FileProgress>;
@@ -158,10 +157,11 @@ impl<D: Driver> Receiver<D> {
     /// A receiver that is driven by whatever that is.
     pub(crate) fn driven_by(driver: D, tools: ReceiverCommon<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
         let ReceiveOptions { tells_plans, policy, .. } = options;
-        let ledger = Mutex::new(Ledger::<D>::new(AnswersOptions { tells_plans, is_blind: policy.blind }));
+        let answers = AnswersOptions { tells_plans, is_blind: policy.blind };
+        let ledger = Mutex::new(Ledger::<D>::new(answers, tools.account.for_names()));
         let is_continued = tools.record.is_continued();
-        let (disk_notes, last_work, names_room) = Default::default();
-        let inner = ReceiverInner { driver, tools, options, ledger, disk_notes, last_work, names_room };
+        let (disk_notes, last_work) = Default::default();
+        let inner = ReceiverInner { driver, tools, options, ledger, disk_notes, last_work };
         let receiver = Self(Arc::new(inner));
         if is_continued {
             receiver.begin_unsure_of_names();

@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::protocol::message::FileId;
 use crate::protocol::path::WirePath;
+use crate::transfer::Room;
 
 /// Most that is remembered of the names of one job, in bytes: some hundred thousand names. A peer could offer any number.
 pub const TWIN_BYTES_MAX: usize = 64 << 20;
@@ -18,8 +19,8 @@ const NAME_BYTES: usize = 128;
 /// The offered names by directory, and what became of directories. Nothing is forgotten before the end of the job,
 /// since names of one directory need not come one after the other. Names that there is no room for are left out, and
 /// that this happened is remembered.
-#[derive(Debug, Default)]
-pub(crate) struct Twins {
+pub(crate) struct Twins<R> {
+    room: R,
     dirs: HashMap<Option<WirePath>, InDirectory>,
     /// Directories that are another spelling of one before, and that one.
     refused: HashMap<WirePath, WirePath>,
@@ -55,9 +56,15 @@ pub(crate) enum TwinCheck {
     Unsure,
 }
 
-impl Twins {
-    /// Notes an offer. `has_room` takes the bytes that it is asked for, if they are there.
-    pub(crate) fn note(&mut self, path: &WirePath, id: FileId, has_room: impl FnOnce(usize) -> bool) -> TwinCheck {
+impl<R: Room> Twins<R> {
+    /// The names of a job that begins. `room` grows with what is remembered.
+    pub(crate) fn new(room: R) -> Self {
+        let (dirs, refused, waiting, bytes, is_continued, lacks_room, lacks_refused) = Default::default();
+        Self { room, dirs, refused, waiting, bytes, is_continued, lacks_room, lacks_refused }
+    }
+
+    /// Notes an offer.
+    pub(crate) fn note(&mut self, path: &WirePath, id: FileId) -> TwinCheck {
         let (dir, key) = (path.parent(), without_case(path.name()));
         let known = self.dirs.get_mut(&dir);
         let of_dir = if known.is_some() { 0 } else { NAME_BYTES + dir.as_ref().map_or(0, |dir| dir.as_bytes().len()) };
@@ -71,7 +78,7 @@ impl Twins {
             None => {}
         }
         // One name that is missing is enough for all that come later.
-        if self.lacks_room || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len(), has_room) {
+        if self.lacks_room || !self.take(of_dir + NAME_BYTES + key.len() + path.name().len()) {
             self.lacks_room = true;
             return TwinCheck::Unsure;
         }
@@ -81,15 +88,10 @@ impl Twins {
 
     /// Notes the directories above an offer, which need not be offered themselves: the list of one may have been out of reach
     /// for a moment. Tells the outermost that is like an earlier one, and is not it.
-    pub(crate) fn note_above(
-        &mut self,
-        path: &WirePath,
-        id: FileId,
-        mut has_room: impl FnMut(usize) -> bool,
-    ) -> Option<(WirePath, Twin)> {
+    pub(crate) fn note_above(&mut self, path: &WirePath, id: FileId) -> Option<(WirePath, Twin)> {
         let above = std::iter::successors(path.parent(), WirePath::parent);
         let unknown: Vec<_> = above.take_while(|dir| !self.has(dir)).collect();
-        unknown.into_iter().rev().find_map(|dir| match self.note(&dir, id, &mut has_room) {
+        unknown.into_iter().rev().find_map(|dir| match self.note(&dir, id) {
             TwinCheck::Like(twin) => Some((dir, twin)),
             TwinCheck::Alone | TwinCheck::Unsure => None,
         })
@@ -101,8 +103,8 @@ impl Twins {
         known.is_some_and(|(name, _)| **name == *path.name())
     }
 
-    fn take(&mut self, bytes: usize, has_room: impl FnOnce(usize) -> bool) -> bool {
-        let takes = self.bytes + bytes <= TWIN_BYTES_MAX && has_room(bytes);
+    fn take(&mut self, bytes: usize) -> bool {
+        let takes = self.bytes + bytes <= TWIN_BYTES_MAX && self.room.grow(bytes);
         self.bytes += if takes { bytes } else { 0 };
         takes
     }
@@ -158,11 +160,11 @@ impl Twins {
     }
 
     /// A directory is another spelling of one that is there.
-    pub(crate) fn refuse(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
+    pub(crate) fn refuse(&mut self, dir: &WirePath, first: &WirePath) {
         if self.refused.contains_key(dir) {
             return;
         }
-        match self.take(NAME_BYTES + dir.as_bytes().len() + first.as_bytes().len(), has_room) {
+        match self.take(NAME_BYTES + dir.as_bytes().len() + first.as_bytes().len()) {
             true => drop(self.refused.insert(dir.clone(), first.clone())),
             false => self.lacks_refused = true,
         }
@@ -202,14 +204,19 @@ fn without_case(name: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::CountedRoom;
+
+    fn unbounded() -> Twins<CountedRoom> {
+        Twins::new(CountedRoom(usize::MAX))
+    }
 
     fn path(raw: &str) -> WirePath {
         WirePath::parse(raw.as_bytes()).unwrap()
     }
 
     fn found(names: &[&str]) -> Vec<Option<String>> {
-        let mut twins = Twins::default();
-        let note = |(id, name): (usize, &&str)| twins.note(&path(name), FileId(id as u64), |_| true);
+        let mut twins = unbounded();
+        let note = |(id, name): (usize, &&str)| twins.note(&path(name), FileId(id as u64));
         let like = |noted| match noted {
             TwinCheck::Like(twin) => Some(twin.path.to_string()),
             TwinCheck::Alone => None,
@@ -250,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_offered_again_keeps_its_name() {
-        let mut twins = Twins::default();
-        let mut note = |name, id| twins.note(&path(name), FileId(id), |_| true);
+        let mut twins = unbounded();
+        let mut note = |name, id| twins.note(&path(name), FileId(id));
         assert_eq!([note("B", 0), note("B", 5)], [TwinCheck::Alone, TwinCheck::Alone]);
         assert_eq!(note("b", 6), TwinCheck::Like(Twin { path: path("B"), id: FileId(5) }));
         assert_eq!(note("B", 7), TwinCheck::Alone);
@@ -259,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_name_that_takes_the_place_of_the_first_is_told_apart_from_that_when_it_comes_again() {
-        let mut twins = Twins::default();
+        let mut twins = unbounded();
         let mut noted = |name, id, takes: bool| {
-            let noted = twins.note(&path(name), FileId(id), |_| true);
+            let noted = twins.note(&path(name), FileId(id));
             if takes {
                 twins.take_over(&path(name), FileId(id));
             }
@@ -274,10 +281,10 @@ mod tests {
 
     #[test]
     fn a_directory_that_was_not_offered_is_told_apart_from_another_before_it() {
-        let mut twins = Twins::default();
+        let mut twins = unbounded();
         let mut above = |name, id| {
-            let found = twins.note_above(&path(name), FileId(id), |_| true);
-            twins.note(&path(name), FileId(id), |_| true);
+            let found = twins.note_above(&path(name), FileId(id));
+            twins.note(&path(name), FileId(id));
             found.map(|(dir, twin)| (dir.to_string(), twin.path.to_string(), twin.id.0))
         };
         let like = |dir: &str, first: &str, id| Some((dir.to_owned(), first.to_owned(), id));
@@ -288,13 +295,16 @@ mod tests {
         assert_eq!([above("n/a", 5), above("n/b", 6)], [None, None]);
         assert_eq!(above("N/b", 7), like("N", "n", 5), "both lie in directories that were not offered");
         twins.take_over(&path("N"), FileId(7));
-        assert_eq!(twins.note_above(&path("N/b"), FileId(8), |_| true), None, "the disk tells them apart");
+        assert_eq!(twins.note_above(&path("N/b"), FileId(8)), None, "the disk tells them apart");
     }
 
     #[test]
     fn without_room_no_name_passes_for_one_that_is_alone_but_those_that_are_remembered() {
-        let mut twins = Twins::default();
-        let mut note = |name, has_room| twins.note(&path(name), FileId(0), |_| has_room);
+        let mut twins = unbounded();
+        let mut note = |name, has_room| {
+            twins.room = CountedRoom(if has_room { usize::MAX } else { 0 });
+            twins.note(&path(name), FileId(0))
+        };
         assert_eq!([note("B", true), note("c", false)], [TwinCheck::Alone, TwinCheck::Unsure]);
         assert!(matches!(note("b", true), TwinCheck::Like(_)));
         assert_eq!(note("B", true), TwinCheck::Alone);
@@ -308,16 +318,16 @@ mod tests {
 
     #[test]
     fn over_another_connection_of_a_job_no_name_passes_for_one_that_is_alone() {
-        let mut twins = Twins::default();
+        let mut twins = unbounded();
         twins.begin_unsure();
-        assert_eq!(twins.note(&path("B"), FileId(0), |_| true), TwinCheck::Unsure);
+        assert_eq!(twins.note(&path("B"), FileId(0)), TwinCheck::Unsure);
         assert!(twins.lacks_names() && twins.lacks_refused());
         let like = TwinCheck::Like(Twin { path: path("B"), id: FileId(0) });
-        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), like, "names of this connection are remembered");
+        assert_eq!(twins.note(&path("b"), FileId(1)), like, "names of this connection are remembered");
         twins.forget(&path("b"));
-        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), like, "it is another one that was noted");
+        assert_eq!(twins.note(&path("b"), FileId(1)), like, "it is another one that was noted");
         twins.forget(&path("B"));
-        assert_eq!(twins.note(&path("b"), FileId(1), |_| true), TwinCheck::Unsure);
+        assert_eq!(twins.note(&path("b"), FileId(1)), TwinCheck::Unsure);
     }
 
     #[test]
@@ -331,38 +341,33 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_one_job_is_bounded_in_bytes() {
-        let mut twins = Twins::default();
+        let mut twins = unbounded();
         let long = "n".repeat(200);
-        let mut taken = 0;
-        for n in 0.. {
-            let noted = twins.note(&path(&format!("{n}/{long}/{long}/{n}")), FileId(n), |bytes| {
-                taken += bytes;
-                true
-            });
-            if noted == TwinCheck::Unsure {
-                break;
-            }
-        }
+        let mut numbers = (0..).map(FileId);
+        let mut note = |id: FileId| twins.note(&path(&format!("{0}/{long}/{long}/{0}", id.0)), id);
+        assert!(numbers.any(|id| note(id) == TwinCheck::Unsure));
+        let taken = usize::MAX - twins.room.0;
         assert!((TWIN_BYTES_MAX - 4096..=TWIN_BYTES_MAX).contains(&taken), "{taken}");
         assert_eq!(twins.bytes, taken);
     }
 
     #[test]
     fn what_lies_in_a_refused_directory_is_refused_with_it() {
-        let mut twins = Twins::default();
-        twins.refuse(&path("d"), &path("D"), |_| true);
+        let mut twins = unbounded();
+        twins.refuse(&path("d"), &path("D"));
         assert_eq!(twins.refused_above(&path("d/x/y")), Some(&path("D")));
         assert_eq!(twins.refused_above(&path("D/x")), None);
         assert_eq!(twins.refused_above(&path("dd")), None);
-        twins.refuse(&path("d"), &path("D"), |_| false);
+        twins.room = CountedRoom(0);
+        twins.refuse(&path("d"), &path("D"));
         assert!(!twins.lacks_refused(), "it was remembered before");
-        twins.refuse(&path("e"), &path("E"), |_| false);
+        twins.refuse(&path("e"), &path("E"));
         assert!(twins.lacks_refused());
     }
 
     #[test]
     fn what_lies_in_a_directory_that_waits_waits_with_it() {
-        let mut twins = Twins::default();
+        let mut twins = unbounded();
         twins.wait(&path("d"), FileId(3));
         assert_eq!([twins.waits_above(&path("d/x")), twins.waits_above(&path("D/x"))], [Some(FileId(3)), None]);
         twins.settle(FileId(3));

@@ -3,6 +3,7 @@
 #[cfg(doc)]
 use super::Answers;
 use crate::protocol::message::{FileId, Message};
+use crate::transfer::Room;
 use crate::transfer::job::report::LedgerReport;
 
 /// The data that the driver of the ledger keeps with a file. The ledger only holds it, and drops it in time.
@@ -10,6 +11,8 @@ pub(crate) trait AnswersAttached {
     /// Room for an offer. It is given back before the file's last word is said: a sender that hears that offers the next
     /// file at once.
     type Room;
+    /// Room for the names that are told apart, until the end of the job.
+    type Names: Room;
     /// The wait of a stream whose content came early. Dropping it ends the wait.
     type Wait;
     /// Where the content of a file goes.

@@ -78,7 +78,7 @@ pub(crate) struct Answers<A: AnswersAttached> {
     /// Streams whose file was not offered yet.
     unoffered: HashMap<FileId, A::Wait>,
     reoffers: Reoffers<A::Room>,
-    twins: Twins,
+    twins: Twins<A::Names>,
     /// Offers that wait until the one whose name is like theirs is settled.
     held: HashMap<FileId, Vec<FileId>>,
     actions: VecDeque<AnswersAction<A>>,
@@ -138,8 +138,8 @@ impl<A: AnswersAttached> AnswerState<A> {
 }
 
 impl<A: AnswersAttached> Answers<A> {
-    /// The ledger of a job that begins.
-    pub(crate) fn new(options: AnswersOptions) -> Self {
+    /// The ledger of a job that begins. `names` is room that grows with the names that are told apart.
+    pub(crate) fn new(options: AnswersOptions, names: A::Names) -> Self {
         Self {
             options,
             features: features::NONE,
@@ -152,7 +152,7 @@ impl<A: AnswersAttached> Answers<A> {
             early: Early::default(),
             unoffered: HashMap::new(),
             reoffers: Reoffers::default(),
-            twins: Twins::default(),
+            twins: Twins::new(names),
             held: HashMap::new(),
             actions: VecDeque::new(),
         }

@@ -69,13 +69,7 @@ impl<A: AnswersAttached> Answers<A> {
     }
 
     /// Whether the name that an offer is to get is like that of another offer, on a disk that may take them for one.
-    /// `has_room` takes the bytes that remembering it needs, if they are there.
-    pub(crate) fn tell_apart(
-        &mut self,
-        header: &Header,
-        path: &WirePath,
-        has_room: impl FnOnce(usize) -> bool,
-    ) -> NameConflict {
+    pub(crate) fn tell_apart(&mut self, header: &Header, path: &WirePath) -> NameConflict {
         if let Some(first) = self.twins.refused_above(path) {
             return NameConflict::Refused(first.clone());
         }
@@ -83,7 +77,7 @@ impl<A: AnswersAttached> Answers<A> {
             self.hold(header.id, dir);
             return NameConflict::Waits;
         }
-        let Twin { path: first, id } = match self.twins.note(path, header.id, has_room) {
+        let Twin { path: first, id } = match self.twins.note(path, header.id) {
             TwinCheck::Alone => return NameConflict::Yes,
             TwinCheck::Unsure => return NameConflict::Unsure,
             TwinCheck::Like(twin) => twin,
@@ -99,16 +93,11 @@ impl<A: AnswersAttached> Answers<A> {
     }
 
     /// Whether a directory above the name that an offer is to get is like another one. It need not have been offered.
-    pub(crate) fn tell_above_apart(
-        &mut self,
-        header: &Header,
-        path: &WirePath,
-        has_room: impl FnMut(usize) -> bool,
-    ) -> DirConflict {
+    pub(crate) fn tell_above_apart(&mut self, header: &Header, path: &WirePath) -> DirConflict {
         if self.twins.refused_above(path).is_some() || self.twins.waits_above(path).is_some() {
             return DirConflict::None;
         }
-        match self.twins.note_above(path, header.id, has_room) {
+        match self.twins.note_above(path, header.id) {
             None => DirConflict::None,
             Some((_, Twin { id, .. })) if self.files.contains_key(&id) => {
                 self.hold(header.id, id);
@@ -119,9 +108,9 @@ impl<A: AnswersAttached> Answers<A> {
     }
 
     /// Remembers the name of an offer that need not be planned.
-    pub(crate) fn note_name(&mut self, id: FileId, path: &WirePath, mut has_room: impl FnMut(usize) -> bool) {
-        self.twins.note_above(path, id, &mut has_room);
-        self.twins.note(path, id, has_room);
+    pub(crate) fn note_name(&mut self, id: FileId, path: &WirePath) {
+        self.twins.note_above(path, id);
+        self.twins.note(path, id);
     }
 
     /// An offer that [`Answers::tell_apart`] took for another's twin gets its name all the same.
@@ -135,8 +124,8 @@ impl<A: AnswersAttached> Answers<A> {
     }
 
     /// The disk takes a directory for one that is there: all that lies in it is refused.
-    pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath, has_room: impl FnOnce(usize) -> bool) {
-        self.twins.refuse(dir, first, has_room);
+    pub(crate) fn refuse_below(&mut self, dir: &WirePath, first: &WirePath) {
+        self.twins.refuse(dir, first);
     }
 
     /// An earlier connection of the job has given names, of which this ledger knows nothing.

@@ -377,7 +377,7 @@ fn what_lies_in_a_directory_that_is_like_another_waits_for_that_whether_or_not_i
         (Look, "look at d/f"),
         (ApartAbove(3, "d/f"), "Twin { dir: \"d\", first: \"D\" }"),
     ]);
-    job.ledger.refuse_below(&path("d"), &path("D"), |_| true);
+    job.ledger.refuse_below(&path("d"), &path("D"));
     job.play(&[(ApartAbove(2, "d/e"), "None"), (Apart(2, "d/e"), "Refused(\"D\")")]);
 }
 
@@ -389,7 +389,7 @@ fn what_an_earlier_connection_has_brought_is_told_apart_from_what_is_offered_aft
         (Offer(2, "d/x", 1), "found d/x"),
     ]);
     job.ledger.begin_unsure_of_names();
-    job.ledger.note_name(FileId(0), &path("D/B"), |_| true);
+    job.ledger.note_name(FileId(0), &path("D/B"));
     job.play(&[
         (LookAtKnown, "skipped D/B Same, Pos 0 Same"),
         (Look, "look at D/b"),
@@ -412,7 +412,8 @@ fn a_name_that_cannot_be_remembered_is_one_that_only_the_disk_knows() {
         (Apart(3, "b"), "Waits"),
     ]);
     assert!(job.ledger.lacks_names() && !job.ledger.lacks_refused());
-    job.ledger.refuse_below(&path("C"), &path("c"), |_| false);
+    job.has_room.set(false);
+    job.ledger.refuse_below(&path("C"), &path("c"));
     assert!(job.ledger.lacks_refused());
 }
 

@@ -1,6 +1,10 @@
 //! A receiver's job that is played step by step, and what it says as text.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::*;
+use crate::transfer::Room;
 pub(super) use crate::transfer::job::script::*;
 
 pub(super) const M: u64 = CHUNK_BYTES;
@@ -8,8 +12,20 @@ pub(super) const M: u64 = CHUNK_BYTES;
 /// A job without files: what is kept with one is its number.
 pub(super) struct NumberedFiles;
 
+/// Room that is there or not.
+pub(super) struct SwitchedRoom(Rc<Cell<bool>>);
+
+impl Room for SwitchedRoom {
+    fn grow(&mut self, _: usize) -> bool {
+        self.0.get()
+    }
+
+    fn shrink_to(&mut self, _: usize) {}
+}
+
 impl AnswersAttached for NumberedFiles {
     type Room = ();
+    type Names = SwitchedRoom;
     type Wait = ();
     type Io = u64;
     type Progress = u64;
@@ -78,13 +94,16 @@ pub(super) fn tail(id: u64, ranges: u64, early: bool) -> Tail {
 pub(super) struct AnswersJob {
     pub(super) ledger: Answers<NumberedFiles>,
     pub(super) sizes: Vec<u64>,
+    /// Whether there is room for one more name.
+    pub(super) has_room: Rc<Cell<bool>>,
 }
 
 impl AnswersJob {
     pub(super) fn new(options: AnswersOptions, features: u64) -> Self {
-        let mut ledger = Answers::new(options);
+        let has_room = Rc::new(Cell::new(true));
+        let mut ledger = Answers::new(options, SwitchedRoom(has_room.clone()));
         ledger.use_features(features);
-        Self { ledger, sizes: Vec::new() }
+        Self { ledger, sizes: Vec::new(), has_room }
     }
 
     /// Feeds the ledger; what comes of it in words, joined by commas.
@@ -123,12 +142,12 @@ impl AnswersJob {
             }
             Apart(id, name) | ApartWithoutRoom(id, name) => {
                 let header = header(id, name, Kind::File, 1);
-                let has_room = matches!(feed, Apart(..));
-                return Ok(Some(format!("{:?}", ledger.tell_apart(&header, &path(name), |_| has_room))));
+                self.has_room.set(matches!(feed, Apart(..)));
+                return Ok(Some(format!("{:?}", ledger.tell_apart(&header, &path(name)))));
             }
             ApartAbove(id, name) => {
                 let header = header(id, name, Kind::File, 1);
-                return Ok(Some(format!("{:?}", ledger.tell_above_apart(&header, &path(name), |_| true))));
+                return Ok(Some(format!("{:?}", ledger.tell_above_apart(&header, &path(name)))));
             }
             From(id, from) => {
                 let start = Start { from, basis: Basis::Part, why: Why::New };
