@@ -219,7 +219,7 @@ impl Receiving {
         }
         let (index, content) = random.take(&mut stream.under_way);
         let (receiver, range) = (self.receiver().clone(), range.clone());
-        self.driver.spawn(move || receiver.store_chunk(&range, index, Box::new(content), 0));
+        self.driver.spawn(move || receiver.store_chunk(range, index, Box::new(content)));
         stream.come += 1;
         if stream.come == stream.chunks() {
             streams.close(number);

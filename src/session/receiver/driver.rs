@@ -123,15 +123,33 @@ impl Driver for Online {
 }
 
 impl<D: Driver> Receiver<D> {
-    pub(super) fn may_wait(&self, error: &StorageError, waits: u32) -> bool {
-        let limit = match error.status() {
-            // It ends with the copy, or with the connection.
-            _ if error.copying().is_some() => u32::MAX,
-            Status::Busy => BUSY_WAITS_MAX,
-            _ if error.is_out_of_files() => FILES_WAITS_MAX,
-            _ => 0,
-        };
-        waits < limit
+    /// On a disk thread: does `work`, and does it again when what was in its way may be out of it. `done` is told what came of
+    /// it in the end.
+    pub(super) fn keep_trying<T>(
+        &self,
+        work: impl FnMut(&Self) -> Result<T, StorageError> + Send + 'static,
+        done: impl FnOnce(&Self, Result<T, StorageError>) + Send + 'static,
+    ) {
+        self.try_after(0, work, done);
+    }
+
+    fn try_after<T>(
+        &self,
+        waits: u32,
+        mut work: impl FnMut(&Self) -> Result<T, StorageError> + Send + 'static,
+        done: impl FnOnce(&Self, Result<T, StorageError>) + Send + 'static,
+    ) {
+        match work(self) {
+            Err(error) if may_wait(&error, waits) => {
+                let receiver = self.clone();
+                self.try_again(&error, move || receiver.try_after(waits + 1, work, done));
+            }
+            result => {
+                // What it holds is given back before anybody hears that it is done.
+                drop(work);
+                done(self, result);
+            }
+        }
     }
 
     /// Does `work` again on a disk thread when what was in its way may be out of it.
@@ -144,4 +162,16 @@ impl<D: Driver> Receiver<D> {
             self.0.driver.spawn_later(wait, work);
         }
     }
+}
+
+/// Whether what was in the way may be out of it after so many waits.
+pub(super) fn may_wait(error: &StorageError, waits: u32) -> bool {
+    let limit = match error.status() {
+        // It ends with the copy, or with the connection.
+        _ if error.copying().is_some() => u32::MAX,
+        Status::Busy => BUSY_WAITS_MAX,
+        _ if error.is_out_of_files() => FILES_WAITS_MAX,
+        _ => 0,
+    };
+    waits < limit
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::{FileIo, Finished, Proof};
 use super::same::DIRECTORY_BYTES;
-use super::{Complete, Driver, ReceiveOptions, Receiver};
+use super::{Complete, Driver, Receiver};
 use crate::digest::Digest;
 use crate::progress::Event;
 use crate::protocol::message::{Failure, FileId, Status};
@@ -45,26 +45,25 @@ struct DirFinish {
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
-    pub(super) fn hash_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, waits: u32) {
-        if self.0.driver.is_over() {
-            return;
-        }
-        match io.hash_prefix(&self.0.tools.hasher, first) {
-            Ok(digests) => self.on_prefix(id, io, first, digests),
-            Err(error) if self.may_wait(&error, waits) => {
-                let (receiver, io) = (self.clone(), io.clone());
-                self.try_again(&error, move || receiver.hash_prefix(id, &io, first, waits + 1));
-            }
-            Err(error) => self.fail(id, error.at_destination()),
-        }
+    pub(super) fn hash_prefix(&self, id: FileId, io: Arc<FileIo<D::Store>>, first: u64) {
+        let hashed = io.clone();
+        let hash = move |receiver: &Self| match receiver.0.driver.is_over() {
+            true => Ok(None),
+            false => hashed.hash_prefix(&receiver.0.tools.hasher, first).map(Some),
+        };
+        self.keep_trying(hash, move |receiver, digests| match digests {
+            Ok(Some(digests)) => receiver.on_prefix(id, io, first, digests),
+            Ok(None) => {}
+            Err(error) => receiver.fail(id, error.at_destination()),
+        });
     }
 
-    fn on_prefix(&self, id: FileId, io: &Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
+    fn on_prefix(&self, id: FileId, io: Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
         let next = first + digests.len() as u64;
         match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
             Some(PrefixProgress::GoesOn) => {
-                let (receiver, io) = (self.clone(), io.clone());
-                self.0.driver.spawn(move || receiver.hash_prefix(id, &io, next, 0));
+                let receiver = self.clone();
+                self.0.driver.spawn(move || receiver.hash_prefix(id, io, next));
             }
             Some(PrefixProgress::Hashed(Some(complete))) => self.sum_up(complete),
             Some(PrefixProgress::Hashed(None)) | None => {}
@@ -105,7 +104,7 @@ impl<D: Driver> Receiver<D> {
     /// On a disk thread: a file that is right goes to the committer.
     fn on_verdict(&self, complete: Complete<D>, verdict: FileVerdict) {
         if verdict == FileVerdict::Right {
-            return self.commit(complete, 0);
+            return self.commit(complete);
         }
         let id = complete.id;
         complete.io.discard_on_drop();
@@ -115,35 +114,31 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// On a disk thread: hands the file to the committer.
-    fn commit(&self, complete: Complete<D>, waits: u32) {
-        let proof = Proof { hasher: &self.0.tools.hasher, root: complete.rules.announced() };
-        match complete.io.finish(!complete.rules.has_ranges(), &proof) {
-            Ok(finished) => self.hand_over(complete, finished, 0),
-            // An empty file is opened here for the first time.
-            Err(error) if self.may_wait(&error, waits) => {
-                let receiver = self.clone();
-                self.try_again(&error, move || receiver.commit(complete, waits + 1));
-            }
-            Err(error) => self.fail(complete.id, error.at_destination()),
-        }
+    fn commit(&self, complete: Complete<D>) {
+        let Complete { id, rules, io } = complete;
+        let (file, has_ranges, root) = (io.clone(), rules.has_ranges(), rules.announced());
+        // An empty file is opened here for the first time.
+        let finish = move |receiver: &Self| {
+            let proof = Proof { hasher: &receiver.0.tools.hasher, root };
+            file.finish(!has_ranges, &proof)
+        };
+        self.keep_trying(finish, move |receiver, finished| match finished {
+            Ok(finished) => receiver.hand_over(id, io, finished),
+            Err(error) => receiver.fail(id, error.at_destination()),
+        });
     }
 
-    fn hand_over(&self, complete: Complete<D>, finished: Finished<D::Store>, waits: u32) {
-        let (id, io) = (complete.id, &complete.io);
+    fn hand_over(&self, id: FileId, io: Arc<FileIo<D::Store>>, finished: Finished<D::Store>) {
+        let file = io.clone();
         // The process that made its directories may have been killed before it could sync their names.
-        match self.in_doubt(io.path(), false) {
-            Ok(()) => match finished {
-                Finished::New(part, room) => self.submit(id, part, io, room),
-                Finished::Same(touch) => {
-                    self.0.tools.committer.submit_touch(touch, self.told(id, io.path()));
-                }
-            },
-            Err(error) if self.may_wait(&error, waits) => {
-                let receiver = self.clone();
-                self.try_again(&error, move || receiver.hand_over(complete, finished, waits + 1));
+        let doubt = move |receiver: &Self| receiver.in_doubt(file.path(), false);
+        self.keep_trying(doubt, move |receiver, noted| match (noted, finished) {
+            (Ok(()), Finished::New(part, room)) => receiver.submit(id, part, &io, room),
+            (Ok(()), Finished::Same(touch)) => {
+                receiver.0.tools.committer.submit_touch(touch, receiver.told(id, io.path()));
             }
-            Err(error) => self.fail(id, error.at_destination()),
-        }
+            (Err(error), _) => receiver.fail(id, error.at_destination()),
+        });
     }
 
     fn submit(&self, id: FileId, part: <D::Store as Store>::Part, io: &FileIo<D::Store>, room: Option<Hold>) {
@@ -214,23 +209,25 @@ impl<D: Driver> Receiver<D> {
         let each = directories.into_iter().map(|(path, DirFinish { meta, room })| (room, (path, meta)));
         let (rooms, directories) = each.unzip();
         let receiver = self.clone();
-        self.0.driver.spawn(move || receiver.finish_directories(directories, rooms, 0));
+        self.0.driver.spawn(move || receiver.finish_directories(directories, rooms));
     }
 
     /// On a disk thread.
-    fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>, waits: u32) {
-        let ReceiveOptions { root, durable, .. } = &self.0.options;
-        let sync = Durability::when(*durable);
-        match root.finish_dirs(&mut directories, sync, |error| self.remark_unset(error)) {
-            Err(error) if self.may_wait(&error, waits) => {
-                let receiver = self.clone();
-                return self.try_again(&error, move || receiver.finish_directories(directories, rooms, waits + 1));
-            }
-            Err(error) => self.remark_unset(&error),
-            Ok(()) => {}
-        }
-        drop(rooms);
-        if !self.0.options.dry_run && root.is_misplaced() {
+    fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>) {
+        let sync = Durability::when(self.0.options.durable);
+        let finish = move |receiver: &Self| {
+            let root = &receiver.0.options.root;
+            root.finish_dirs(&mut directories, sync, |error| receiver.remark_unset(error))
+        };
+        self.keep_trying(finish, move |receiver, finished| {
+            finished.err().iter().for_each(|error| receiver.remark_unset(error));
+            drop(rooms);
+            receiver.on_directories_finished();
+        });
+    }
+
+    fn on_directories_finished(&self) {
+        if !self.0.options.dry_run && self.0.options.root.is_misplaced() {
             let text =
                 "the directory that this went to was moved or removed meanwhile, or another disk was mounted on it";
             self.feed(|ledger| ledger.remark(text.to_owned()));

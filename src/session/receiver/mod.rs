@@ -189,7 +189,7 @@ impl<D: Driver> Receiver<D> {
             AnswersAction::Say(message) => driver.say(message),
             AnswersAction::Report(report) => self.0.tools.record.tell(&self.0.tools.observer, false, report),
             AnswersAction::Plan => driver.spawn(move || receiver.plan_some()),
-            AnswersAction::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, &io, 0, 0)),
+            AnswersAction::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, io, 0)),
             AnswersAction::GiveUp(io) => {
                 io.give_up();
                 // Its part is closed, which takes a system call.

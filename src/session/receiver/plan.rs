@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::Decision;
+use super::driver::may_wait;
 use super::file::FileIo;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::progress::{FilePhase, FileProgress};
@@ -25,7 +26,7 @@ impl<D: Driver> Receiver<D> {
                 return self.feed(Ledger::<D>::stop_planning);
             }
             let Some(header) = self.feed(Ledger::<D>::next_to_plan) else { return };
-            self.plan(&header, 0);
+            self.plan(header);
             if self.0.driver.elapsed() >= end {
                 let receiver = self.clone();
                 return self.0.driver.spawn(move || receiver.plan_some());
@@ -37,7 +38,19 @@ impl<D: Driver> Receiver<D> {
         self.feed(|ledger| ledger.refuse(id, failure));
     }
 
-    fn plan(&self, header: &Header, waits: u32) {
+    fn plan(&self, header: Header) {
+        let id = header.id;
+        self.keep_trying(
+            move |receiver| receiver.try_to_plan(&header),
+            move |receiver, planned| {
+                if let Err(error) = planned {
+                    receiver.refuse(id, error.at_destination());
+                }
+            },
+        );
+    }
+
+    fn try_to_plan(&self, header: &Header) -> Result<(), StorageError> {
         #[cfg(test)]
         crate::storage::testing::panic_at("plan", &header.path);
         let was_done = header.kind != Kind::Dir && self.0.tools.record.was_done_before(&header.path);
@@ -45,26 +58,22 @@ impl<D: Driver> Receiver<D> {
             self.note_done(header);
         }
         if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
-            return;
+            return Ok(());
         }
-        let path = match self.destination(header) {
-            Ok(path) => path,
-            Err(failure) => return self.refuse(header.id, failure),
-        };
-        let is_another = match self.is_another(header, &path) {
-            Ok(Some(is_another)) => is_another,
-            // It waits for its twin.
-            Ok(None) => return,
-            Err(failure) => return self.refuse(header.id, failure),
-        };
-        match self.decide(header, path, is_another).and_then(|decision| self.act(header, decision)) {
-            Ok(()) => {}
-            Err(error) if self.may_wait(&error, waits) => {
-                let (receiver, header) = (self.clone(), header.clone());
-                self.try_again(&error, move || receiver.plan(&header, waits + 1));
+        let named = self.destination(header).and_then(|path| {
+            let is_another = self.is_another(header, &path)?;
+            Ok(is_another.map(|is_another| (path, is_another)))
+        });
+        match named {
+            Ok(Some((path, is_another))) => {
+                let decision = self.decide(header, path, is_another)?;
+                return self.act(header, decision);
             }
-            Err(error) => self.refuse(header.id, error.at_destination()),
+            // It waits for its twin.
+            Ok(None) => {}
+            Err(failure) => self.refuse(header.id, failure),
         }
+        Ok(())
     }
 
     /// The name below our root that an offer means.
@@ -190,7 +199,7 @@ impl<D: Driver> Receiver<D> {
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
             // The directory is opened for that, and there may be no descriptor left.
-            Err(error) if receiver.may_wait(&error, waits) => {
+            Err(error) if may_wait(&error, waits) => {
                 let again = receiver.clone();
                 receiver.try_again(&error, move || again.wait_for_names(header, asked, then, waits + 1));
             }

@@ -15,7 +15,7 @@ use crate::session::budget::{Account, Hold};
 use crate::session::memory::Buffer;
 use crate::session::receiver::{Driver, Receiver};
 use crate::session::unread::NOTE_BYTES;
-use crate::storage::{Content, Files, ReadFile, StorageError};
+use crate::storage::{Content, Files, ReadFile, StorageError, Store};
 
 /// Content of which each piece, on average, may begin somewhere else: a quarter of a packet.
 pub const PIECE_BYTES: usize = 256;
@@ -143,7 +143,7 @@ impl Receiver {
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add(held.buffer.len());
         self.count_taken(held.buffer.len(), is_behind);
-        self.0.driver.spawn(move || receiver.store_chunk(&range, index, held, 0));
+        self.0.driver.spawn(move || receiver.store_chunk(range, index, held));
     }
 
     /// Writes a piece of a chunk that is put together in its file.
@@ -152,59 +152,56 @@ impl Receiver {
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add_piece(piece.len());
         self.count_taken(piece.len(), is_behind);
-        self.0.driver.spawn(move || receiver.store_piece_now(&range, offset, piece, stored, 0));
+        self.0.driver.spawn(move || receiver.store_piece_now(range, offset, piece, stored));
     }
 
     /// On a disk thread. The last piece to be written is not the last one to have come.
-    fn store_piece_now(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>, waits: u32) {
+    fn store_piece_now(&self, range: Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (count, index) = (piece.len(), offset / CHUNK_BYTES);
-        let written = range.io.write_at(&piece, offset);
-        if let Some(error) = self.to_try_again(range, &written, waits) {
-            let (receiver, range) = (self.clone(), range.clone());
-            return self.try_again(error, move || receiver.store_piece_now(&range, offset, piece, stored, waits + 1));
-        }
-        drop(piece);
-        self.0.driver.backlog.remove_piece(count);
-        let len = range.block_len(index);
-        match written {
-            Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
-            Ok(()) => self.on_stored(range, index, len, range.io.hash_back(&self.0.tools.hasher, index)),
-            Err(error) => self.on_stored(range, index, len, Err(error)),
+        let target = range.clone();
+        self.keep_trying(
+            move |_| target.write_at(&piece, offset),
+            move |receiver, written| {
+                receiver.0.driver.backlog.remove_piece(count);
+                let len = range.block_len(index);
+                match written.and_then(|written| written) {
+                    Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
+                    Ok(()) => {
+                        let digest = range.io.hash_back(&receiver.0.tools.hasher, index);
+                        receiver.on_stored(&range, index, len, digest);
+                    }
+                    Err(error) => receiver.on_stored(&range, index, len, Err(error)),
+                }
+            },
+        );
+    }
+}
+
+impl<S: Store> Incoming<S> {
+    /// Writes content at its place; the inner failure is one that need not be waited for, as nobody wants the content any more.
+    fn write_at(&self, content: &Content<S>, offset: u64) -> Result<Result<(), StorageError>, StorageError> {
+        match self.io.write_at(content, offset) {
+            Err(error) if !self.io.is_given_up() => Err(error),
+            written => Ok(written),
         }
     }
 }
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: writes and hashes one chunk, which is whole.
-    pub(in crate::session::receiver) fn store_chunk<C>(
-        &self,
-        range: &Arc<Incoming<D::Store>>,
-        index: u64,
-        chunk: C,
-        waits: u32,
-    ) where
+    pub(in crate::session::receiver) fn store_chunk<C>(&self, range: Arc<Incoming<D::Store>>, index: u64, chunk: C)
+    where
         C: std::ops::Deref<Target = Content<D::Store>> + Send + 'static,
     {
-        let len = range.block_len(index);
-        let written = range.io.write_at(&chunk, index * CHUNK_BYTES);
-        if let Some(error) = self.to_try_again(range, &written, waits) {
-            let (receiver, range) = (self.clone(), range.clone());
-            return self.try_again(error, move || receiver.store_chunk(&range, index, chunk, waits + 1));
-        }
-        let digest = <D::Store as Files>::Source::digest(&chunk, &self.0.tools.hasher);
-        drop(chunk);
-        self.0.driver.on_written(len);
-        self.on_stored(range, index, len, written.map(|()| digest));
-    }
-
-    /// Why it was not written, if that may pass.
-    fn to_try_again<'a>(
-        &self,
-        range: &Incoming<D::Store>,
-        written: &'a Result<(), StorageError>,
-        waits: u32,
-    ) -> Option<&'a StorageError> {
-        written.as_ref().err().filter(|error| !range.io.is_given_up() && self.may_wait(error, waits))
+        let (len, target) = (range.block_len(index), range.clone());
+        let store = move |receiver: &Self| {
+            let written = target.write_at(&chunk, index * CHUNK_BYTES)?;
+            Ok(written.map(|()| <D::Store as Files>::Source::digest(&chunk, &receiver.0.tools.hasher)))
+        };
+        self.keep_trying(store, move |receiver, stored| {
+            receiver.0.driver.on_written(len);
+            receiver.on_stored(&range, index, len, stored.and_then(|digest| digest));
+        });
     }
 
     /// A chunk is in its file, or cannot be.
