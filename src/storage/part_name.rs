@@ -17,7 +17,12 @@ pub enum Owner<'a> {
     Only(&'a str),
 }
 
-impl Owner<'_> {
+impl<'a> Owner<'a> {
+    /// The owner of that name, if there is one.
+    pub(crate) fn of(name: Option<&'a str>) -> Self {
+        name.map_or(Self::Anyone, Self::Only)
+    }
+
     pub(super) fn part_name(self, dir: &Dir, target: &WirePath) -> Box<[u8]> {
         let longest = dir.longest_name();
         match self {

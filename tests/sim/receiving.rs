@@ -14,7 +14,7 @@ use crate::protocol::message::{Message, Spoken};
 use crate::protocol::range::RangeTiming;
 use crate::session::SessionError;
 use crate::session::budget::Account;
-use crate::session::receiver::file::FileIo;
+use crate::session::receiver::finish::IncomingFile;
 use crate::session::receiver::stream::Incoming;
 use crate::session::receiver::{Driver, Place, ReceiveOptions, Receiver, ReceiverCommon};
 use crate::session::record::Record;
@@ -107,7 +107,7 @@ pub(super) struct Tools {
 }
 
 /// A range that is being read, and the file that it goes to.
-type Target = (Arc<Incoming<MemoryStore>>, Arc<FileIo<MemoryStore>>);
+type Target = (Arc<Incoming<MemoryStore>>, Arc<IncomingFile<MemoryStore>>);
 
 /// One connection's receiver.
 pub(super) struct Receiving {

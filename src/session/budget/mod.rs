@@ -242,9 +242,9 @@ impl Account {
         NameRoom::new(move |bytes| account.take_for_search(bytes))
     }
 
-    /// Takes room for one more open file, likewise.
-    pub(crate) fn take_file(&self) -> Option<Hold> {
-        self.take(Resource::Files, 1)
+    /// No room yet among the open files, to grow by one with each.
+    pub(crate) fn for_files(&self) -> Hold {
+        self.nothing_of(Resource::Files)
     }
 
     /// Waits for memory for content. Not for more than [`FLOOR_BYTES`]: that much is there for whoever holds nothing.

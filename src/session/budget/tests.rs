@@ -67,9 +67,9 @@ fn whatever_others_hold_each_has_its_floor() {
 fn files_are_shared_alike() {
     let budget = Budget::new(0, 1000);
     let account = budget.account(key());
-    let holds: Vec<_> = std::iter::from_fn(|| account.take_file()).collect();
-    assert_eq!(holds.len(), 751, "three quarters, and one that counts for nothing");
-    assert!(budget.account(key()).take_file().is_some());
+    let mut files = account.for_files();
+    assert_eq!((0..).take_while(|_| files.grow(1)).count(), 751, "three quarters, and one that counts for nothing");
+    assert!(budget.account(key()).for_files().grow(1));
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn who_waits_goes_on_when_something_was_given_back() {
 fn an_end_of_its_own_takes_what_any_job_needs_and_its_peer_makes_it_hold_no_more() {
     let account = Account::of_one(CLIENT_MEMORY_BYTES);
     let content = [RECEIVE_WINDOW as usize, STREAMS_BYTES, BEGUN_BYTES_MAX].map(|bytes| account.take_memory(bytes));
-    assert!(content.iter().all(Option::is_some) && account.take_file().is_some());
+    assert!(content.iter().all(Option::is_some) && account.for_files().grow(1));
     assert!(
         account.receive().share() >= RECEIVE_WINDOW as usize
             && account.receive().share_of(STREAMS_BYTES) >= STREAMS_BYTES

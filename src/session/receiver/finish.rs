@@ -2,20 +2,62 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::file::{FileIo, Finished, Proof};
 use super::same::DIRECTORY_BYTES;
 use super::{Complete, Driver, Receiver};
-use crate::digest::Digest;
+use crate::digest::{ChunkHasher, Digest};
 use crate::progress::Event;
 use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commit, Commits, Committed, DirMeta, Durability, Store};
+use crate::storage::{Commits, Committed, Content, DirMeta, Durability, StorageError, Store};
 use crate::transfer::file::receive::{FileVerdict, Judging};
 use crate::transfer::job::answers::PrefixProgress;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
+
+/// A file whose content is on its way.
+pub(super) struct IncomingFile<S: Store> {
+    content: FileIo<S, Hold>,
+    given_up: AtomicBool,
+    /// Ranges that were announced after that.
+    late_ranges: AtomicUsize,
+}
+
+impl<S: Store> IncomingFile<S> {
+    pub(super) fn new(content: FileIo<S, Hold>) -> Self {
+        Self { content, given_up: AtomicBool::new(false), late_ranges: AtomicUsize::new(0) }
+    }
+
+    /// Nobody wants the content any more: streams that still carry it are to be stopped.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// One more range is announced of what was given up; how many there were.
+    pub(super) fn count_late_range(&self) -> usize {
+        self.late_ranges.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Writes content at its place. The inner failure need not be waited for: nobody wants the content any more.
+    pub(super) fn write_at(&self, content: &Content<S>, offset: u64) -> Result<Result<(), StorageError>, StorageError> {
+        match self.content.write_at(content, offset) {
+            Err(error) if !self.is_given_up() => Err(error),
+            written => Ok(written),
+        }
+    }
+
+    /// The digest of a chunk that was written in pieces.
+    pub(super) fn hash_back(&self, hasher: &ChunkHasher, index: u64) -> Result<Digest, StorageError> {
+        self.content.hash_back(hasher, index)
+    }
+}
 
 /// The work that waits until every file is settled.
 #[derive(Default)]
@@ -45,11 +87,11 @@ struct DirFinish {
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: hashes some chunks before the start, offers them, and queues the next turn.
-    pub(super) fn hash_prefix(&self, id: FileId, io: Arc<FileIo<D::Store>>, first: u64) {
+    pub(super) fn hash_prefix(&self, id: FileId, io: Arc<IncomingFile<D::Store>>, first: u64) {
         let hashed = io.clone();
         let hash = move |receiver: &Self| match receiver.0.driver.is_over() {
             true => Ok(None),
-            false => hashed.hash_prefix(&receiver.0.tools.hasher, first).map(Some),
+            false => hashed.content.hash_prefix(&receiver.0.tools.hasher, first).map(Some),
         };
         self.keep_trying(hash, move |receiver, digests| match digests {
             Ok(Some(digests)) => receiver.on_prefix(id, io, first, digests),
@@ -58,7 +100,7 @@ impl<D: Driver> Receiver<D> {
         });
     }
 
-    fn on_prefix(&self, id: FileId, io: Arc<FileIo<D::Store>>, first: u64, digests: Vec<Digest>) {
+    fn on_prefix(&self, id: FileId, io: Arc<IncomingFile<D::Store>>, first: u64, digests: Vec<Digest>) {
         let next = first + digests.len() as u64;
         match self.feed(|ledger| ledger.on_prefix(id, first, digests)) {
             Some(PrefixProgress::GoesOn) => {
@@ -80,7 +122,7 @@ impl<D: Driver> Receiver<D> {
     /// On a disk thread: the same.
     pub(super) fn sum_up(&self, mut complete: Complete<D>) {
         #[cfg(test)]
-        crate::storage::testing::panic_at("sum", complete.io.path());
+        crate::storage::testing::panic_at("sum", complete.io.content.path());
         let Some(mut judging) = complete.rules.judge() else {
             return self.fail(complete.id, Failure::new(Status::Internal, "it is not complete"));
         };
@@ -107,7 +149,7 @@ impl<D: Driver> Receiver<D> {
             return self.commit(complete);
         }
         let id = complete.id;
-        complete.io.discard_on_drop();
+        complete.io.content.discard_on_drop();
         drop(complete);
         let text = "the content that arrived is not what was sent; send it again";
         self.fail(id, Failure::new(Status::VerifyFailed, text));
@@ -115,55 +157,43 @@ impl<D: Driver> Receiver<D> {
 
     /// On a disk thread: hands the file to the committer.
     fn commit(&self, complete: Complete<D>) {
-        let Complete { id, rules, io } = complete;
-        let (file, has_ranges, root) = (io.clone(), rules.has_ranges(), rules.announced());
+        let Complete { id, rules, io: file } = complete;
+        let (finished, has_ranges, root) = (file.clone(), rules.has_ranges(), rules.announced());
         // An empty file is opened here for the first time.
         let finish = move |receiver: &Self| {
             let proof = Proof { hasher: &receiver.0.tools.hasher, root };
-            file.finish(!has_ranges, &proof)
+            finished.content.finish(!has_ranges, &proof)
         };
         self.keep_trying(finish, move |receiver, finished| match finished {
-            Ok(finished) => receiver.hand_over(id, io, finished),
+            Ok(finished) => receiver.hand_over(id, file, finished),
             Err(error) => receiver.fail(id, error.at_destination()),
         });
     }
 
-    fn hand_over(&self, id: FileId, io: Arc<FileIo<D::Store>>, finished: Finished<D::Store>) {
-        let file = io.clone();
+    fn hand_over(&self, id: FileId, file: Arc<IncomingFile<D::Store>>, finished: Finished<D::Store>) {
+        let doubted = file.clone();
         // The process that made its directories may have been killed before it could sync their names.
-        let doubt = move |receiver: &Self| receiver.in_doubt(file.path(), false);
+        let doubt = move |receiver: &Self| receiver.in_doubt(doubted.content.path(), false);
         self.keep_trying(doubt, move |receiver, noted| match (noted, finished) {
-            (Ok(()), Finished::New(part, room)) => receiver.submit(id, part, &io, room),
-            (Ok(()), Finished::Same(touch)) => {
-                receiver.0.tools.committer.submit_touch(touch, receiver.told(id, io.path()));
+            (Ok(()), Finished::New(part)) => {
+                let commit = file.content.commit(part, receiver.replace_of(file.content.path()));
+                receiver.0.tools.committer.submit(commit, receiver.told(id, file));
             }
+            (Ok(()), Finished::Same(touch)) => receiver.0.tools.committer.submit_touch(touch, receiver.told(id, file)),
             (Err(error), _) => receiver.fail(id, error.at_destination()),
         });
     }
 
-    fn submit(&self, id: FileId, part: <D::Store as Store>::Part, io: &FileIo<D::Store>, room: Option<Hold>) {
-        let replace = self.replace_of(io.path());
-        let commit = Commit { part, size: io.size(), mtime: io.mtime(), mode: io.mode(), replace };
-        let told = self.told(id, io.path());
-        let told = Box::new(move |result| {
-            // The committer has closed it.
-            drop(room);
-            told(result);
-        });
-        self.0.tools.committer.submit(commit, told);
-    }
-
-    /// The callback of the committer when it is done with a file, which was to be called `asked`.
-    fn told(&self, id: FileId, asked: &WirePath) -> Answer {
-        let (receiver, asked) = (self.clone(), asked.clone());
+    /// The callback of the committer when it is done with a file.
+    fn told(&self, id: FileId, file: Arc<IncomingFile<D::Store>>) -> Answer {
+        let receiver = self.clone();
         Box::new(move |result| {
+            file.content.on_closed();
             if let Ok(Committed { path, unset }) = &result {
-                if let Some(error) = unset {
-                    receiver.remark_unset(error);
-                }
+                unset.iter().for_each(|error| receiver.remark_unset(error));
                 receiver.last_work().has_placed = true;
                 receiver.0.options.note_delivered(path);
-                if *path != asked {
+                if path != file.content.path() {
                     receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
                 }
             }

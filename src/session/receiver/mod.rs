@@ -38,8 +38,7 @@ use tokio::sync::Notify;
 use tracing::debug;
 
 pub(crate) use self::driver::{Driver, Online};
-use self::file::FileIo;
-use self::finish::LastWork;
+use self::finish::{IncomingFile, LastWork};
 use self::same::DiskNotes;
 use super::backlog::Backlog;
 use super::budget::{Account, Hold, OFFER_BYTES};
@@ -100,7 +99,7 @@ impl<D: Driver> AnswersAttached for ReceiverFiles<D> {
     type Room = Hold;
     type Names = Hold;
     type Wait = D::Wait;
-    type Io = Arc<FileIo<D::Store>>;
+    type Io = Arc<IncomingFile<D::Store>>;
     type Progress = Arc<FileProgress>;
 }
 

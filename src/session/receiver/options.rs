@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::protocol::message::{Failure, Header, IfExists, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Delivered, Destination, Meta, Replace, Store};
+use crate::storage::{Delivered, Destination, Meta, Owner, Replace, Store};
 use crate::transfer::file::resume::Policy;
 
 /// Whether what is on offer may be written, and under that name; else why not.
@@ -52,6 +52,11 @@ impl<S: Store> ReceiveOptions<S> {
         if let Ok(Some(file)) = self.root.stat(path) {
             delivered.note(owner, &file);
         }
+    }
+
+    /// The owner of the partial files.
+    pub(super) fn part_owner(&self) -> Owner<'_> {
+        Owner::of(self.owner.as_deref())
     }
 
     /// The rule for a name that was taken between the plan and the commit of content or a link.

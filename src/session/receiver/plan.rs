@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::decision::Decision;
 use super::driver::may_wait;
 use super::file::FileIo;
+use super::finish::IncomingFile;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, SkipReason, Status, Target};
@@ -227,10 +228,12 @@ impl<D: Driver> Receiver<D> {
         if start.from > 0 {
             progress.set_phase(FilePhase::Checking);
         }
-        let io = Arc::new(FileIo::new(&self.0.options, self.0.tools.account.clone(), path, header, start));
+        let ReceiveOptions { root, owner, durable, .. } = &self.0.options;
+        let io = FileIo::new(root.clone(), path, header, start, self.0.tools.account.for_files());
+        let file = Arc::new(IncomingFile::new(io.owned_by(owner.clone()).synced(*durable)));
         let rules = ReceiveFile::new(header.size, start.from, &self.0.tools.hasher);
         // An empty file is complete.
-        if let Some(complete) = self.feed(|ledger| ledger.open(header.id, &start, rules, io, Arc::new(progress))) {
+        if let Some(complete) = self.feed(|ledger| ledger.open(header.id, &start, rules, file, Arc::new(progress))) {
             self.sum_up(complete);
         }
     }

@@ -2,45 +2,40 @@
 
 mod slot;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartSlot, PartState};
-use super::ReceiveOptions;
 use crate::broken::BreakableRule;
 use crate::digest::{self, CHUNK_BYTES, ChunkHasher, Digest};
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
-use crate::session::budget::{Account, Hold};
 use crate::storage::hash::CHUNKS_A_TURN;
-use crate::storage::{Content, Op, Owner, PartFile, ReadFile, StorageError, Store, Touch};
+use crate::storage::{Commit, Content, Op, PartFile, ReadFile, Replace, StorageError, Store, Touch};
+use crate::transfer::Room;
 use crate::transfer::file::resume::{Basis, Start};
 
 /// Size from which a file that will be synced goes to the disk as it comes: below it the sync is short anyway.
 const EARLY_BYTES_MIN: u64 = 64 << 20;
 
 /// Where the content of one file is read from and written to.
-pub(super) struct FileIo<S: Store> {
+pub(super) struct FileIo<S: Store, R: Room> {
     root: S,
     path: WirePath,
     start: Start,
     size: u64,
     mtime: Mtime,
     mode: u32,
-    durable: bool,
+    is_synced: bool,
     owner: Option<String>,
-    account: Account,
-    slot: Mutex<PartSlot<S>>,
-    given_up: AtomicBool,
-    /// Ranges that were announced after that.
-    late_ranges: AtomicUsize,
+    slot: Mutex<PartSlot<S, R>>,
     discard: AtomicBool,
 }
 
 /// A complete file, as the committer takes it.
 pub(super) enum Finished<S: Store> {
-    /// New content, under its partial name; its room among the open files is to be kept until it is closed.
-    New(S::Part, Option<Hold>),
+    /// New content, under its partial name.
+    New(S::Part),
     /// The old version is the new content; only its time and mode may differ.
     Same(Touch<S, S::Source>),
 }
@@ -72,60 +67,30 @@ enum OldVersion<F> {
     Nothing,
 }
 
-impl<S: Store> FileIo<S> {
+impl<S: Store, R: Room> FileIo<S, R> {
+    /// A file that is to be what `header` says, below `root`, and starts as `start` says. `room` grows by one while its part
+    /// is open.
+    pub(super) fn new(root: S, path: WirePath, header: &Header, start: Start, room: R) -> Self {
+        let Header { size, mtime, mode, .. } = *header;
+        let (slot, discard) = (Mutex::new(PartSlot::new(room)), AtomicBool::new(false));
+        Self { root, path, start, size, mtime, mode, is_synced: false, owner: None, slot, discard }
+    }
+
+    /// Its part is that of `owner`, if there is one.
+    pub(super) fn owned_by(mut self, owner: Option<String>) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    /// Its commit will sync it, or not.
+    pub(super) fn synced(mut self, is_synced: bool) -> Self {
+        self.is_synced = is_synced;
+        self
+    }
+
     /// The name that was asked for, below the root.
     pub(super) fn path(&self) -> &WirePath {
         &self.path
-    }
-
-    pub(super) fn new(
-        options: &ReceiveOptions<S>,
-        account: Account,
-        path: WirePath,
-        header: &Header,
-        start: Start,
-    ) -> Self {
-        Self {
-            root: options.root.clone(),
-            path,
-            start,
-            size: header.size,
-            mtime: header.mtime,
-            mode: header.mode,
-            durable: options.durable,
-            owner: options.owner.clone(),
-            account,
-            slot: Mutex::default(),
-            given_up: AtomicBool::new(false),
-            late_ranges: AtomicUsize::new(0),
-            discard: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    pub(super) fn mtime(&self) -> Mtime {
-        self.mtime
-    }
-
-    pub(super) fn mode(&self) -> u32 {
-        self.mode
-    }
-
-    /// Nobody wants the content any more: streams that still carry it are to be stopped.
-    pub(super) fn give_up(&self) {
-        self.given_up.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
-    }
-
-    /// One more range is announced of what was given up; how many there were.
-    pub(super) fn count_late_range(&self) -> usize {
-        self.late_ranges.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// The partial file proved wrong as a whole: it is removed instead of kept for a resume.
@@ -185,11 +150,20 @@ impl<S: Store> FileIo<S> {
                 std::io::Error::other("it changed meanwhile"),
             ));
         }
-        slot.part = PartState::Unopened;
-        let room = slot.room.take();
+        // The old version is closed here: whoever waits for the commit may hold this file until then.
+        (slot.part, slot.basis) = (PartState::Unopened, OldVersion::Nothing);
         drop(slot);
-        let part = Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"));
-        Ok(Finished::New(part, room))
+        Ok(Finished::New(Arc::try_unwrap(part).unwrap_or_else(|_| unreachable!("every writer has finished"))))
+    }
+
+    /// What the committer is to do with the part.
+    pub(super) fn commit(&self, part: S::Part, replace: Replace) -> Commit<S::Part> {
+        Commit { part, size: self.size, mtime: self.mtime, mode: self.mode, replace }
+    }
+
+    /// The committer has closed the part.
+    pub(super) fn on_closed(&self) {
+        self.slot().room.shrink_to(0);
     }
 
     /// The old version, if it may stay.
@@ -199,7 +173,7 @@ impl<S: Store> FileIo<S> {
         Ok(is_same.then_some(basis))
     }
 
-    fn slot(&self) -> MutexGuard<'_, PartSlot<S>> {
+    fn slot(&self) -> MutexGuard<'_, PartSlot<S, R>> {
         self.slot.lock().expect("no holder panics")
     }
 
@@ -209,7 +183,7 @@ impl<S: Store> FileIo<S> {
     }
 
     /// `None` when there is nothing to read any more, or never was for us: then all of it is sent.
-    fn basis_in(&self, slot: &mut PartSlot<S>) -> Result<Option<Arc<S::Source>>, StorageError> {
+    fn basis_in(&self, slot: &mut PartSlot<S, R>) -> Result<Option<Arc<S::Source>>, StorageError> {
         if let OldVersion::Unopened = slot.basis {
             slot.basis = match self.root.open_source(&self.path) {
                 Ok(source) => OldVersion::Open(Arc::new(source)),
@@ -231,13 +205,6 @@ impl Start {
     }
 }
 
-impl<S: Store> ReceiveOptions<S> {
-    /// The owner of the partial files.
-    pub(super) fn part_owner(&self) -> Owner<'_> {
-        owner(self.owner.as_deref())
-    }
-}
-
 /// Whether a change of it since it was opened would show: not within the tick of the clock in which it was last changed.
 fn is_at_rest(basis: &impl ReadFile) -> bool {
     BreakableRule::OldVersionIsAtRest.is_broken() || basis.settles_in().is_none()
@@ -247,11 +214,7 @@ fn is_unchanged(basis: &impl ReadFile) -> Result<bool, StorageError> {
     Ok(BreakableRule::OldVersionIsLookedAtAgain.is_broken() || basis.unchanged()?)
 }
 
-fn owner(name: Option<&str>) -> Owner<'_> {
-    name.map_or(Owner::Anyone, Owner::Only)
-}
-
-impl<S: Store> Drop for FileIo<S> {
+impl<S: Store, R: Room> Drop for FileIo<S, R> {
     fn drop(&mut self) {
         if !self.discard.load(Ordering::Relaxed) {
             return;
@@ -269,35 +232,20 @@ impl<S: Store> Drop for FileIo<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::message::{FileId, IfExists, Kind, Target, Why};
-    use crate::session::budget::CLIENT_MEMORY_BYTES;
+    use crate::protocol::message::{FileId, Kind, Why};
     use crate::storage::{CopiedBy, Destination};
-    use crate::transfer::file::resume::Policy;
+    use crate::transfer::CountedRoom;
 
     const SIZE: usize = 2 * CHUNK_BYTES as usize;
 
     /// A file of which an old version is said to hold all but the last chunk.
-    fn update(root: &Destination, size: usize) -> FileIo<Destination> {
+    fn update(root: &Destination, size: usize) -> FileIo<Destination, CountedRoom> {
         let path = WirePath::parse(b"f").expect("a plain name");
-        let policy = Policy { if_exists: IfExists::Replace, checksum: false, resume: true, blind: false, links: true };
-        let options = ReceiveOptions {
-            root: root.clone(),
-            to: None,
-            target: Target::Directory,
-            policy,
-            leaves_directories: false,
-            dry_run: false,
-            tells_plans: false,
-            durable: false,
-            allows: Box::new(|_, _| Ok(())),
-            owner: None,
-            delivered: None,
-        };
         let mtime = Mtime { secs: 1, nanos: 0 };
         let size = size as u64;
         let header = Header { id: FileId(0), path: path.clone(), kind: Kind::File, size, mtime, mode: 0o644 };
         let start = Start { from: size - CHUNK_BYTES, basis: Basis::Target, why: Why::Update };
-        FileIo::new(&options, Account::of_one(CLIENT_MEMORY_BYTES), path, &header, start)
+        FileIo::new(root.clone(), path, &header, start, CountedRoom(usize::MAX))
     }
 
     /// For a file whose old version stays as it is, which needs no proof.
@@ -318,7 +266,7 @@ mod tests {
         let again = io.hash_prefix(hasher, 0).expect("the same as before");
         assert_eq!(again, prefix, "what was compared is what is used");
         io.write_at(&vec![2; SIZE], 0).expect("written");
-        let Ok(Finished::New(part, _)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
+        let Ok(Finished::New(part)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
         assert_eq!(part.len(), SIZE as u64);
     }
 
@@ -339,7 +287,7 @@ mod tests {
             0 => println!("skipped: this file system shares content instead of copying it"),
             _ => assert_eq!(turns, 1, "more than a turn's worth, less than two"),
         }
-        let Ok(Finished::New(part, _)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
+        let Ok(Finished::New(part)) = io.finish(false, &unproven()) else { panic!("it is not complete") };
         let mut found = vec![0; LARGE];
         assert_eq!(part.read_at(&mut found, 0).expect("it is there"), LARGE);
         assert!(found[..at].iter().all(|&byte| byte == 1) && found[at..].iter().all(|&byte| byte == 2));

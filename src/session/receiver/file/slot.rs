@@ -4,29 +4,27 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{EARLY_BYTES_MIN, FileIo, OldVersion, owner};
+use super::{EARLY_BYTES_MIN, FileIo, OldVersion};
 use crate::broken::BreakableRule;
-use crate::session::budget::Hold;
-use crate::storage::{Fresh, Op, PartFile, Refusal, StorageError, Store};
+use crate::storage::{Fresh, Op, Owner, PartFile, Refusal, StorageError, Store};
+use crate::transfer::Room;
 use crate::transfer::file::resume::Basis;
 
 /// Bytes of an older version that are copied before the disk thread takes other work: some tens of milliseconds.
 const COPY_TURN_BYTES: u64 = 32 << 20;
 
-pub(super) struct PartSlot<S: Store> {
+pub(super) struct PartSlot<S: Store, R> {
     pub(super) part: PartState<S>,
     /// Of the part that is open, among all open files.
-    pub(super) room: Option<Hold>,
+    pub(super) room: R,
     pub(super) basis: OldVersion<S::Source>,
 }
 
-impl<S: Store> Default for PartSlot<S> {
-    fn default() -> Self {
-        Self { part: PartState::default(), room: None, basis: OldVersion::default() }
+impl<S: Store, R: Room> PartSlot<S, R> {
+    pub(super) fn new(room: R) -> Self {
+        Self { part: PartState::default(), room, basis: OldVersion::default() }
     }
-}
 
-impl<S: Store> PartSlot<S> {
     fn opened(&mut self, part: S::Part) -> Arc<S::Part> {
         let part = Arc::new(part);
         self.part = PartState::Open(part.clone());
@@ -35,7 +33,8 @@ impl<S: Store> PartSlot<S> {
 
     /// The next thread that wants it opens it again.
     fn give_up(&mut self) {
-        (self.part, self.room) = (PartState::Unopened, None);
+        self.part = PartState::Unopened;
+        self.room.shrink_to(0);
     }
 }
 
@@ -63,7 +62,7 @@ enum OpenedPart<S: Store> {
     Filling(Box<Filling<S>>),
 }
 
-impl<S: Store> FileIo<S> {
+impl<S: Store, R: Room> FileIo<S, R> {
     /// The partial file.
     ///
     /// An older version that it takes over may be as large as the disk, so that is copied in turns, between which the disk
@@ -98,21 +97,21 @@ impl<S: Store> FileIo<S> {
         StorageError::new(Op::Create, self.path.as_path(), refusal)
     }
 
-    fn open_part(&self, slot: &mut PartSlot<S>) -> Result<OpenedPart<S>, StorageError> {
+    fn open_part(&self, slot: &mut PartSlot<S, R>) -> Result<OpenedPart<S>, StorageError> {
         // Each connection has its own share of open files, so that others cannot keep this file from ever being opened.
-        slot.room = Some(self.account.take_file().ok_or_else(|| {
+        if !slot.room.grow(1) {
             let cause = std::io::Error::from_raw_os_error(Errno::MFILE.raw_os_error());
-            StorageError::new(Op::Create, self.path.as_path(), cause)
-        })?);
+            return Err(StorageError::new(Op::Create, self.path.as_path(), cause));
+        }
         let fresh = if self.start.is_fresh() { Fresh::Yes } else { Fresh::No };
-        let part = self.root.open_part(&self.path, owner(self.owner.as_deref()), fresh)?;
+        let part = self.root.open_part(&self.path, Owner::of(self.owner.as_deref()), fresh)?;
         if part.len() > self.start.from && !BreakableRule::PartIsCutToStart.is_broken() {
             // Bytes beyond the start are covered by no digest: they are sent again, or belong to a hole and must be
             // one.
             part.truncate(self.start.from)?;
         }
         let basis = if self.start.basis == Basis::Target { self.basis_in(slot)? } else { None };
-        if self.durable && self.size >= EARLY_BYTES_MIN {
+        if self.is_synced && self.size >= EARLY_BYTES_MIN {
             part.write_back_early();
         }
         // A part may have become the file since it was seen: the client's previous connection was about to commit it. All

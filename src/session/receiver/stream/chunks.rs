@@ -15,7 +15,7 @@ use crate::session::budget::{Account, Hold};
 use crate::session::memory::Buffer;
 use crate::session::receiver::{Driver, Receiver};
 use crate::session::unread::NOTE_BYTES;
-use crate::storage::{Content, Files, ReadFile, StorageError, Store};
+use crate::storage::{Content, Files, ReadFile, StorageError};
 
 /// Content of which each piece, on average, may begin somewhere else: a quarter of a packet.
 pub const PIECE_BYTES: usize = 256;
@@ -160,7 +160,7 @@ impl Receiver {
         let (count, index) = (piece.len(), offset / CHUNK_BYTES);
         let target = range.clone();
         self.keep_trying(
-            move |_| target.write_at(&piece, offset),
+            move |_| target.io.write_at(&piece, offset),
             move |receiver, written| {
                 receiver.0.driver.backlog.remove_piece(count);
                 let len = range.block_len(index);
@@ -177,16 +177,6 @@ impl Receiver {
     }
 }
 
-impl<S: Store> Incoming<S> {
-    /// Writes content at its place; the inner failure is one that need not be waited for, as nobody wants the content any more.
-    fn write_at(&self, content: &Content<S>, offset: u64) -> Result<Result<(), StorageError>, StorageError> {
-        match self.io.write_at(content, offset) {
-            Err(error) if !self.io.is_given_up() => Err(error),
-            written => Ok(written),
-        }
-    }
-}
-
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: writes and hashes one chunk, which is whole.
     pub(in crate::session::receiver) fn store_chunk<C>(&self, range: Arc<Incoming<D::Store>>, index: u64, chunk: C)
@@ -195,7 +185,7 @@ impl<D: Driver> Receiver<D> {
     {
         let (len, target) = (range.block_len(index), range.clone());
         let store = move |receiver: &Self| {
-            let written = target.write_at(&chunk, index * CHUNK_BYTES)?;
+            let written = target.io.write_at(&chunk, index * CHUNK_BYTES)?;
             Ok(written.map(|()| <D::Store as Files>::Source::digest(&chunk, &receiver.0.tools.hasher)))
         };
         self.keep_trying(store, move |receiver, stored| {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::chunks::Blocks;
-use super::file::FileIo;
+use super::finish::IncomingFile;
 use super::{Driver, Online, Place, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::FileProgress;
@@ -36,7 +36,7 @@ pub const LATE_RANGES_MAX: usize = 64;
 /// One range on its way to the store.
 pub(super) struct Incoming<S: Store = Destination> {
     header: RangeHeader,
-    io: Arc<FileIo<S>>,
+    io: Arc<IncomingFile<S>>,
     progress: Arc<FileProgress>,
     written: AtomicU64,
     all_written: Notify,
