@@ -97,7 +97,7 @@ pub mod server;
 pub(crate) mod session;
 #[cfg_attr(
     not(feature = "testing"),
-    allow(unreachable_pub, dead_code, reason = "tests and benches reach more of it through `testing`")
+    allow(unreachable_pub, unused_imports, dead_code, reason = "tests and benches reach more of it through `testing`")
 )]
 pub(crate) mod storage;
 #[cfg(feature = "testing")]

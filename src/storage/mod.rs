@@ -10,6 +10,7 @@
 //! | `meta`, [`mode`] | what a directory says of a name; which permission bits a copy gets |
 //! | `delivered` | which files came from a sender that may not look at what is there |
 //! | `spelling`, `file_system`, `system` | how a disk spells names, what is known of it by its kind, what only Linux offers |
+//! | `file_io` | where the content of one file is read from and written to, in any store: its old version, its part |
 //! | [`store`] | all that a whole job asks of a store, behind one interface: what `session` uses |
 //! | [`pool`], `fair` | the threads that all this blocks, so that no network thread does, and who is served next |
 //! | `error`, `cause` | what can go wrong, why, and what the peer is told of it |
@@ -23,10 +24,11 @@ mod delivered;
 mod dir;
 mod error;
 mod fair;
+mod file_io;
 mod file_system;
 pub(crate) mod filter;
 mod final_name;
-pub(crate) mod hash;
+mod hash;
 mod hidden;
 pub(crate) mod listed;
 mod meta;
@@ -49,12 +51,13 @@ pub(crate) mod walk;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use cause::{CopiedBy, Refusal, plain};
+pub(crate) use cause::{CopiedBy, plain};
 pub use commit::{Commit, Committer, Durability, Replace};
 pub(crate) use commit::{Committed, Touch};
 pub(crate) use delivered::Delivered;
 pub(crate) use error::{FILES_WAIT, FILES_WAITS_MAX};
 pub use error::{Op, StorageError};
+pub(crate) use file_io::{FileIo, Finished, Proof};
 pub use filter::Filters;
 pub(crate) use listed::NameList;
 pub(crate) use meta::{DirMeta, DirMode, FileIdentity, Meta, kept_mode};
@@ -68,7 +71,7 @@ pub(crate) use request::{MissingPath, WalkRequest, local_requests};
 pub use root::{Destination, Root};
 pub(crate) use root::{Tree, link_stays_inside, sync_names_above};
 pub(crate) use source::{DataMap, Since, unknown_size};
-pub(crate) use store::{ByteFiles, Commits, Content, Files, PartFile, ReadFile, Store};
+pub(crate) use store::{ByteFiles, Commits, Content, Files, ReadFile, Store};
 pub use system::allow_many_open_files;
 pub(crate) use system::{close, give_way_to_others, open_files_max};
 pub use walk::Links;

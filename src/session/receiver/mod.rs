@@ -11,12 +11,10 @@
 //! | `plan`, `decision` | what the answer to an offer begins; what the disk has under its name, and what an offer needs |
 //! | `same` | what is there already and needs no content, and what is known of the disk |
 //! | `stream` | a range on its way to disk |
-//! | `file` | where content is written |
 //! | `finish` | the verdict, the commit, and the end of the job |
 
 mod decision;
 mod driver;
-mod file;
 mod finish;
 mod options;
 mod plan;

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::decision::Decision;
 use super::driver::may_wait;
-use super::file::FileIo;
 use super::finish::IncomingFile;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Commits, Committed, DirMeta, DirMode, Meta, StorageError, Store, mode};
+use crate::storage::{Commits, Committed, DirMeta, DirMode, FileIo, Meta, StorageError, Store, mode};
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::{Plan, Start};
 

@@ -17,7 +17,8 @@ use crate::protocol::path::WirePath;
 use crate::storage::cause::Refusal;
 use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::source::{DataMap, Since, settles_in};
-use crate::storage::{Meta, PartFile, ReadFile, kept_mode};
+use crate::storage::store::PartFile;
+use crate::storage::{Meta, ReadFile, kept_mode};
 
 /// Chunks that are hashed at one go: fewer than a file may have here.
 const CHUNKS_A_TURN: u64 = 2;

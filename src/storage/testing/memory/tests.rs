@@ -7,9 +7,10 @@ use rustix::io::Errno;
 use super::*;
 use crate::digest::CHUNK_BYTES;
 use crate::protocol::message::{Mtime, Status};
+use crate::storage::store::PartFile;
 use crate::storage::testing::random::Random;
 use crate::storage::testing::{SOME_TIME, wire};
-use crate::storage::{Commit, Commits, Durability, Files, Fresh, Owner, PartFile, ReadFile, Replace, Store};
+use crate::storage::{Commit, Commits, Durability, Files, Fresh, Owner, ReadFile, Replace, Store};
 
 /// Power cuts that are tried: enough that everything which may happen does.
 const CUTS: u64 = 300;

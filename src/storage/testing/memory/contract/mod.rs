@@ -12,10 +12,11 @@ use self::table::TABLE;
 use super::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore, Quirks, Volume};
 use crate::digest::{CHUNK_BYTES, ChunkHasher, Digest, SALT_BYTES, Salt};
 use crate::storage::commit::Answer;
+use crate::storage::store::PartFile;
 use crate::storage::testing::{SOME_TIME, TestRoot, wire};
 use crate::storage::{
-    Commits, Committed, Committer, Destination, DirMeta, DirMode, Durability, Fresh, Meta, Owner, PartFile, ReadFile,
-    Replace, StorageError, Store,
+    Commits, Committed, Committer, Destination, DirMeta, DirMode, Durability, Fresh, Meta, Owner, ReadFile, Replace,
+    StorageError, Store,
 };
 
 /// A store that the table can be run against.

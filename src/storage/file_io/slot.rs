@@ -6,7 +6,11 @@ use rustix::io::Errno;
 
 use super::{EARLY_BYTES_MIN, FileIo, OldVersion};
 use crate::broken::BreakableRule;
-use crate::storage::{Fresh, Op, Owner, PartFile, Refusal, StorageError, Store};
+use crate::storage::cause::Refusal;
+use crate::storage::error::{Op, StorageError};
+use crate::storage::part::Fresh;
+use crate::storage::part_name::Owner;
+use crate::storage::store::{PartFile, Store};
 use crate::transfer::Room;
 use crate::transfer::file::resume::Basis;
 

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::slot::{PartSlot, PartState};
+use super::commit::{Commit, Replace, Touch};
+use super::error::{Op, StorageError};
+use super::hash::CHUNKS_A_TURN;
+use super::store::{Content, PartFile, ReadFile, Store};
 use crate::broken::BreakableRule;
 use crate::digest::{self, CHUNK_BYTES, ChunkHasher, Digest};
 use crate::protocol::message::{Header, Mtime};
 use crate::protocol::path::WirePath;
-use crate::storage::hash::CHUNKS_A_TURN;
-use crate::storage::{Commit, Content, Op, PartFile, ReadFile, Replace, StorageError, Store, Touch};
 use crate::transfer::Room;
 use crate::transfer::file::resume::{Basis, Start};
 
@@ -19,7 +21,7 @@ use crate::transfer::file::resume::{Basis, Start};
 const EARLY_BYTES_MIN: u64 = 64 << 20;
 
 /// Where the content of one file is read from and written to.
-pub(super) struct FileIo<S: Store, R: Room> {
+pub(crate) struct FileIo<S: Store, R: Room> {
     root: S,
     path: WirePath,
     start: Start,
@@ -33,7 +35,7 @@ pub(super) struct FileIo<S: Store, R: Room> {
 }
 
 /// A complete file, as the committer takes it.
-pub(super) enum Finished<S: Store> {
+pub(crate) enum Finished<S: Store> {
     /// New content, under its partial name.
     New(S::Part),
     /// The old version is the new content; only its time and mode may differ.
@@ -41,10 +43,10 @@ pub(super) enum Finished<S: Store> {
 }
 
 /// The digests that the whole content is compared with where it is not certain any more.
-pub(super) struct Proof<'a> {
-    pub(super) hasher: &'a ChunkHasher,
+pub(crate) struct Proof<'a> {
+    pub(crate) hasher: &'a ChunkHasher,
     /// As the sender announced it.
-    pub(super) root: Option<Digest>,
+    pub(crate) root: Option<Digest>,
 }
 
 impl Proof<'_> {
@@ -70,37 +72,37 @@ enum OldVersion<F> {
 impl<S: Store, R: Room> FileIo<S, R> {
     /// A file that is to be what `header` says, below `root`, and starts as `start` says. `room` grows by one while its part
     /// is open.
-    pub(super) fn new(root: S, path: WirePath, header: &Header, start: Start, room: R) -> Self {
+    pub(crate) fn new(root: S, path: WirePath, header: &Header, start: Start, room: R) -> Self {
         let Header { size, mtime, mode, .. } = *header;
         let (slot, discard) = (Mutex::new(PartSlot::new(room)), AtomicBool::new(false));
         Self { root, path, start, size, mtime, mode, is_synced: false, owner: None, slot, discard }
     }
 
     /// Its part is that of `owner`, if there is one.
-    pub(super) fn owned_by(mut self, owner: Option<String>) -> Self {
+    pub(crate) fn owned_by(mut self, owner: Option<String>) -> Self {
         self.owner = owner;
         self
     }
 
     /// Its commit will sync it, or not.
-    pub(super) fn synced(mut self, is_synced: bool) -> Self {
+    pub(crate) fn synced(mut self, is_synced: bool) -> Self {
         self.is_synced = is_synced;
         self
     }
 
     /// The name that was asked for, below the root.
-    pub(super) fn path(&self) -> &WirePath {
+    pub(crate) fn path(&self) -> &WirePath {
         &self.path
     }
 
     /// The partial file proved wrong as a whole: it is removed instead of kept for a resume.
-    pub(super) fn discard_on_drop(&self) {
+    pub(crate) fn discard_on_drop(&self) {
         self.discard.store(true, Ordering::Relaxed);
     }
 
     /// The digests of some chunks before the start, from `first` on. A file that has become shorter reads as zeros; the
     /// comparison then finds out.
-    pub(super) fn hash_prefix(&self, hasher: &ChunkHasher, first: u64) -> Result<Vec<Digest>, StorageError> {
+    pub(crate) fn hash_prefix(&self, hasher: &ChunkHasher, first: u64) -> Result<Vec<Digest>, StorageError> {
         let end = self.start.from;
         let basis = if self.start.basis == Basis::Target { self.basis()? } else { None };
         match basis {
@@ -115,14 +117,14 @@ impl<S: Store, R: Room> FileIo<S, R> {
     }
 
     /// Writes content at its place.
-    pub(super) fn write_at(&self, content: &Content<S>, offset: u64) -> Result<(), StorageError> {
+    pub(crate) fn write_at(&self, content: &Content<S>, offset: u64) -> Result<(), StorageError> {
         #[cfg(test)]
         crate::storage::testing::panic_at("write", &self.path);
         self.part()?.write_at(content, offset)
     }
 
     /// The digest of a chunk that was written in pieces.
-    pub(super) fn hash_back(&self, hasher: &ChunkHasher, index: u64) -> Result<Digest, StorageError> {
+    pub(crate) fn hash_back(&self, hasher: &ChunkHasher, index: u64) -> Result<Digest, StorageError> {
         let end = self.size.min((index + 1) * CHUNK_BYTES);
         let digests = self.part()?.hash(hasher, index, end)?;
         Ok(digests[0])
@@ -130,7 +132,7 @@ impl<S: Store, R: Room> FileIo<S, R> {
 
     /// Hands over the complete file for its commit. No other thread uses it any more. When the old version is not what it was
     /// (its mode or name may be all that changed) what was taken from it is read again where it is now.
-    pub(super) fn finish(&self, no_content: bool, proof: &Proof<'_>) -> Result<Finished<S>, StorageError> {
+    pub(crate) fn finish(&self, no_content: bool, proof: &Proof<'_>) -> Result<Finished<S>, StorageError> {
         if self.start.basis == Basis::Target
             && no_content
             && let Some(source) = self.same_file()?
@@ -157,12 +159,12 @@ impl<S: Store, R: Room> FileIo<S, R> {
     }
 
     /// What the committer is to do with the part.
-    pub(super) fn commit(&self, part: S::Part, replace: Replace) -> Commit<S::Part> {
+    pub(crate) fn commit(&self, part: S::Part, replace: Replace) -> Commit<S::Part> {
         Commit { part, size: self.size, mtime: self.mtime, mode: self.mode, replace }
     }
 
     /// The committer has closed the part.
-    pub(super) fn on_closed(&self) {
+    pub(crate) fn on_closed(&self) {
         self.slot().room.shrink_to(0);
     }
 
