@@ -8,7 +8,8 @@
 //! * [`walk`] — a walk on a thread of its own.
 //! * [`link`] — the path as the sending side sees it; [`window`] — how much a peer may send before it was read;
 //!   [`streams`] — on how many streams; [`peer_streams`] — those that it opens; [`unread`] — what has come and is not
-//!   read; [`backlog`] — what was read and is not on the disk.
+//!   read; [`backlog`] — what was read and is not on the disk;
+//!   [`gaps`] — content out of its order.
 //! * [`location`] — where the files go, for a sender on the same machine.
 //! * [`probe`] — bytes without a meaning, to measure the path; [`processor`] — how busy this machine is meanwhile.
 //! * [`budget`] — what all connections of a server, or the one of a client, may hold together; [`memory`] — buffers, reused and bounded.
@@ -23,6 +24,7 @@ pub(crate) mod backlog;
 pub(crate) mod budget;
 pub(crate) mod control;
 pub(crate) mod conversation;
+pub(crate) mod gaps;
 pub(crate) mod link;
 pub(crate) mod location;
 pub(crate) mod memory;

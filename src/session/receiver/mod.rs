@@ -26,7 +26,6 @@ mod stream;
 
 pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
-pub use self::stream::chunks::{PIECE_BYTES, PIECES_FREE};
 
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
