@@ -6,7 +6,7 @@
 //! | [`mod@walk`], [`request`], [`pattern`], [`listed`], [`filter`], `names` | which files a command or a peer means |
 //! | [`source`], [`hash`] | a file that is read, and whether it changed meanwhile; the digests of what is there |
 //! | [`part`], `part_name`, `own_names` | a file that is being written, beside its target, under a lock; what it is called |
-//! | [`commit`], `final_name`, `unsynced` | part files become files, durably, in groups; how they get their names, and which names may not be durable yet |
+//! | [`commit`], `final_name`, `unsynced`, `doubts` | part files become files, durably, in groups; how they get their names, which names may not be durable yet, and whose durability a job doubts |
 //! | `meta`, [`mode`] | what a directory says of a name; which permission bits a copy gets |
 //! | `delivered` | which files came from a sender that may not look at what is there |
 //! | `spelling`, `file_system`, `system` | how a disk spells names, what is known of it by its kind, what only Linux offers |
@@ -22,6 +22,7 @@ mod cause;
 pub(crate) mod commit;
 mod delivered;
 mod dir;
+mod doubts;
 mod error;
 mod fair;
 mod file_io;
@@ -55,6 +56,7 @@ pub(crate) use cause::{CopiedBy, plain};
 pub use commit::{Commit, Committer, Durability, Replace};
 pub(crate) use commit::{Committed, Touch};
 pub(crate) use delivered::Delivered;
+pub(crate) use doubts::{DIRECTORY_BYTES, Doubts};
 pub(crate) use error::{FILES_WAIT, FILES_WAITS_MAX};
 pub use error::{Op, StorageError};
 pub(crate) use file_io::{FileIo, Finished, Proof};

@@ -201,13 +201,8 @@ impl Account {
         self.take(Resource::Directories, bytes)
     }
 
-    /// Takes memory for a name that is remembered to save work, likewise. Nothing of it is certain: who gets none does the
-    /// work again.
-    pub(crate) fn take_to_remember(&self, bytes: usize) -> Option<Hold> {
-        self.take(Resource::Remembered, bytes)
-    }
-
-    /// Nothing yet of the same, to grow with what is remembered.
+    /// Nothing yet for names that are remembered to save work, to grow with them. Nothing of it is certain: who gets none does
+    /// the work again.
     pub(crate) fn to_remember(&self) -> Hold {
         self.nothing_of(Resource::Remembered)
     }

@@ -72,6 +72,19 @@ fn files_are_shared_alike() {
     assert!(budget.account(key()).for_files().grow(1));
 }
 
+#[test]
+fn what_is_remembered_to_save_work_leaves_room_to_others() {
+    const MEMORY: usize = 1 << 20;
+    const NAME: usize = 400;
+    let budget = Budget::new(MEMORY, 1);
+    let mut room = budget.account(key()).to_remember();
+    let names = (0..).take_while(|_| room.grow(NAME)).count();
+    assert!(names > 1000, "{names}");
+    assert!(budget.free() >= MEMORY / 4, "{} bytes are left to others", budget.free());
+    drop(room);
+    assert_eq!(budget.free(), MEMORY);
+}
+
 #[tokio::test]
 async fn who_waits_goes_on_when_something_was_given_back() {
     let budget = Budget::new(PIECE, 1);

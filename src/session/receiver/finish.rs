@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::same::DIRECTORY_BYTES;
 use super::{Complete, Driver, Receiver};
 use crate::digest::{ChunkHasher, Digest};
 use crate::progress::Event;
@@ -12,7 +11,9 @@ use crate::protocol::message::{Failure, FileId, Status};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{Commits, Committed, Content, DirMeta, Durability, FileIo, Finished, Proof, StorageError, Store};
+use crate::storage::{
+    Commits, Committed, Content, DIRECTORY_BYTES, DirMeta, Durability, FileIo, Finished, Proof, StorageError, Store,
+};
 use crate::transfer::file::receive::{FileVerdict, Judging};
 use crate::transfer::job::answers::PrefixProgress;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};

@@ -46,7 +46,7 @@ use crate::digest::ChunkHasher;
 use crate::progress::{FileProgress, Observer};
 use crate::protocol::message::{Header, SenderMessage};
 use crate::protocol::path::PATH_BYTES_MAX;
-use crate::storage::{Committer, StorageError, Store};
+use crate::storage::{Committer, Doubts, StorageError, Store};
 use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions};
 
 /// The tools of any receiver.
@@ -74,6 +74,7 @@ struct ReceiverInner<D: Driver> {
     tools: ReceiverCommon<D::Store>,
     options: ReceiveOptions<D::Store>,
     ledger: Mutex<Ledger<D>>,
+    doubts: Doubts<Hold>,
     disk_notes: Mutex<DiskNotes>,
     last_work: Mutex<LastWork>,
 }
@@ -156,8 +157,9 @@ impl<D: Driver> Receiver<D> {
         let answers = AnswersOptions { tells_plans, is_blind: policy.blind };
         let ledger = Mutex::new(Ledger::<D>::new(answers, tools.account.for_names()));
         let is_continued = tools.record.is_continued();
+        let doubts = Doubts::new(tools.account.to_remember());
         let (disk_notes, last_work) = Default::default();
-        let inner = ReceiverInner { driver, tools, options, ledger, disk_notes, last_work };
+        let inner = ReceiverInner { driver, tools, options, ledger, doubts, disk_notes, last_work };
         let receiver = Self(Arc::new(inner));
         if is_continued {
             receiver.begin_unsure_of_names();

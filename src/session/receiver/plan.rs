@@ -174,8 +174,7 @@ impl<D: Driver> Receiver<D> {
         let is_dir = header.kind == Kind::Dir;
         self.in_doubt(&path, is_dir)?;
         if is_dir && self.0.options.durable {
-            // Nobody else has made a name in it.
-            self.disk_notes().doubts.keep(Some(path.clone()), true, &self.0.tools.account);
+            self.0.doubts.on_new_dir(path.clone());
         }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {

@@ -1,8 +1,6 @@
 //! Files that are there already: they must be as durable as files that are sent, with the same time and mode. What the disk
 //! was asked about them is noted for the whole job.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +8,6 @@ use super::{Driver, Receiver};
 use crate::broken::BreakableRule;
 use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
-use crate::session::budget::{Account, Hold};
 use crate::storage::{Commits, Committed, Files, ReadFile, StorageError, Store, Touch};
 use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps};
 
@@ -21,52 +18,15 @@ const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
 /// How far a file system's clock may be behind ours: it stamps with the time of the last tick.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The memory of a directory that waits for the end, or that was doubted, beside its name; also while the map that
-/// holds it moves to a larger one.
-pub(super) const DIRECTORY_BYTES: usize = 192;
-
 /// Answers of the disk that are asked for once.
 #[derive(Default)]
 pub(super) struct DiskNotes {
-    pub(super) doubts: DoubtedNames,
     /// The step of the disk's time stamps in nanoseconds, once it was asked for.
     time_step: Option<u64>,
     /// Content that was written before this moment is on the disk, whoever wrote it.
     written_until: Option<SystemTime>,
     /// It has been said that times or modes are not kept.
     pub(super) unset_said: bool,
-}
-
-/// Directories whose names have been doubted, each once; `None` is the root.
-#[derive(Default)]
-pub(super) struct DoubtedNames(HashMap<Option<WirePath>, Doubted>);
-
-struct Doubted {
-    /// Whether as names that others lie below.
-    leads_on: bool,
-    /// The memory that is charged until the end of the job.
-    _room: Hold,
-}
-
-impl DoubtedNames {
-    /// Whether the names in a directory have been doubted, as names that others lie below if `leads_on`.
-    fn has(&self, dir: &Option<WirePath>, leads_on: bool) -> bool {
-        self.0.get(dir).is_some_and(|before| before.leads_on || !leads_on)
-    }
-
-    /// Remembers that they have, if there is room: a peer names as many directories as it likes. What is not remembered is
-    /// doubted again, which is slower and as safe.
-    pub(super) fn keep(&mut self, dir: Option<WirePath>, leads_on: bool, account: &Account) {
-        match self.0.entry(dir) {
-            Entry::Occupied(mut before) => before.get_mut().leads_on |= leads_on,
-            Entry::Vacant(vacant) => {
-                let name_bytes = vacant.key().as_ref().map_or(0, |dir| dir.as_bytes().len());
-                if let Some(room) = account.take_to_remember(DIRECTORY_BYTES + name_bytes) {
-                    vacant.insert(Doubted { leads_on, _room: room });
-                }
-            }
-        }
-    }
 }
 
 impl<D: Driver> Receiver<D> {
@@ -128,31 +88,14 @@ impl<D: Driver> Receiver<D> {
         if !options.durable || options.dry_run || BreakableRule::SkipDurably.is_broken() {
             return Ok(false);
         }
-        self.doubt(path, *kind == Kind::Dir)?;
+        self.0.doubts.note(&options.root, path, *kind == Kind::Dir)?;
         options.root.is_unsynced(path)
     }
 
-    /// Doubts them where that matters. `is_dir`: other names are to lie below it.
+    /// Doubts the names that lead to `path` where that matters. `is_dir`: other names are to lie below it.
     pub(super) fn in_doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
         let is_noted = self.0.options.durable && !BreakableRule::DirectoriesAreNoted.is_broken();
-        if is_noted { self.doubt(path, is_dir) } else { Ok(()) }
-    }
-
-    /// Doubts the names that lead to `path`, each directory of them once as long as there is room to remember it.
-    fn doubt(&self, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
-        let (mut above, mut leads_on) = (None, is_dir);
-        loop {
-            let at = above.as_ref().unwrap_or(path);
-            let parent = at.parent();
-            if self.disk_notes().doubts.has(&parent, leads_on) {
-                return Ok(());
-            }
-            self.0.options.root.note_unsynced(at, leads_on)?;
-            // Only now: what could not be noted is to be noted when it is tried again.
-            self.disk_notes().doubts.keep(parent.clone(), leads_on, &self.0.tools.account);
-            let Some(parent) = parent else { return Ok(()) };
-            (above, leads_on) = (Some(parent), true);
-        }
+        if is_noted { self.0.doubts.note(&self.0.options.root, path, is_dir) } else { Ok(()) }
     }
 
     /// Gives what is there, last changed at `changed`, the permission bits of what is on offer.
@@ -225,42 +168,4 @@ fn guessed_step(time: Mtime) -> u64 {
     }
     let mut steps = (0..9).rev().map(|power| 10_u64.pow(power));
     steps.find(|step| u64::from(time.nanos).is_multiple_of(*step)).unwrap_or(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys::Identity;
-    use crate::session::budget::{Budget, CLIENT_MEMORY_BYTES};
-
-    const DIRS: usize = 10_000;
-
-    fn dir(number: usize) -> WirePath {
-        WirePath::parse(format!("{}/{number}", "d".repeat(200)).as_bytes()).expect("a plain name")
-    }
-
-    #[test]
-    fn of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for() {
-        const MEMORY: usize = 1 << 20;
-        let budget = Budget::new(MEMORY, 1);
-        let account = budget.account(Identity::ephemeral().expect("a key").fingerprint());
-        let mut doubts = DoubtedNames::default();
-        (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), true, &account));
-        let kept = (0..DIRS).filter(|number| doubts.has(&Some(dir(*number)), true)).count();
-        assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
-        assert!(budget.free() >= MEMORY / 4, "{} bytes are left to others", budget.free());
-        drop(doubts);
-        assert_eq!(budget.free(), MEMORY);
-    }
-
-    #[test]
-    fn whoever_serves_nobody_else_remembers_every_directory_and_what_was_doubted_of_it() {
-        let (account, mut doubts) = (Account::of_one(CLIENT_MEMORY_BYTES), DoubtedNames::default());
-        (0..DIRS).for_each(|number| doubts.keep(Some(dir(number)), false, &account));
-        assert!((0..DIRS).all(|number| doubts.has(&Some(dir(number)), false)));
-        assert!(!doubts.has(&Some(dir(0)), true) && !doubts.has(&None, false));
-        doubts.keep(Some(dir(0)), true, &account);
-        doubts.keep(Some(dir(0)), false, &account);
-        assert!(doubts.has(&Some(dir(0)), true));
-    }
 }
