@@ -1,30 +1,36 @@
-//! The decision on an offer: whether its name is its own on this disk, what the disk has under it, and what the offer needs
-//! then.
+//! The name of an offer on this disk: what has it, what the offer needs then, and whether another file of the job has it.
+
+use std::sync::OnceLock;
 
 use super::{Driver, ReceiveOptions, Receiver};
 use crate::broken::BreakableRule;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::{Files, Meta, Replace, StorageError, Store};
+use crate::storage::{Files, Meta, Replace, StorageError, Store, kept_mode};
 use crate::transfer::commit;
-use crate::transfer::file::resume::{self, Existing, Local, Plan};
+use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps, Local, Plan};
 use crate::transfer::job::answers::{DirConflict, NameConflict};
 use crate::transfer::job::twins::with_other_accents;
+
+/// The look at what the disk has under the name of an offer.
+pub(super) struct Look<'a, S: Store> {
+    pub(super) options: &'a ReceiveOptions<S>,
+    /// The step of the disk's time stamps in nanoseconds, once a job has asked for it.
+    pub(super) time_step: &'a OnceLock<u64>,
+    pub(super) header: &'a Header,
+    /// What is there is, or may be, another file of the job, whose name the disk takes for this one.
+    pub(super) is_another: bool,
+}
 
 /// The decision on an offer.
 pub(super) struct Decision {
     /// Under which name.
     pub(super) path: WirePath,
+    /// That is another one than was asked for.
+    pub(super) is_aside: bool,
     pub(super) plan: Plan,
     /// When content or attributes of what is there were last changed, if there is anything.
     pub(super) changed: Option<Mtime>,
-}
-
-/// The look at a name on the disk: what is there, and what an offer needs then.
-struct Look {
-    plan: Plan,
-    is_there: bool,
-    changed: Option<Mtime>,
 }
 
 /// A name beside one that is taken.
@@ -42,72 +48,67 @@ impl From<Meta> for Existing {
     }
 }
 
-impl<D: Driver> Receiver<D> {
-    /// Decides what an offer needs, and under which name.
-    pub(super) fn decide(&self, header: &Header, path: WirePath, is_another: bool) -> Result<Decision, StorageError> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
+impl<S: Store> Look<'_, S> {
+    /// Decides what the offer needs, and under which name; `path` is the one that was asked for.
+    pub(super) fn decide(&self, path: WirePath) -> Result<Decision, StorageError> {
+        let ReceiveOptions { root, policy, dry_run, .. } = self.options;
         let is_apart = root.tells_names_apart(&path);
         // What an earlier connection of this job is about to commit does no harm where everything may be replaced, unless the
         // disk takes its name for this one: then it would replace what was called the same.
         let waits = policy.if_exists != IfExists::Replace || !is_apart;
-        let mut look = self.look(header, &path, is_another, None)?;
+        let (mut plan, mut changed) = self.look(&path, None)?;
         // Most files of a job that is run again are there, and to ask for a partial file costs as much as to look at the file.
-        let is_same = look.plan == Plan::Skip(SkipReason::Same) && is_apart;
-        if header.kind == Kind::File && !is_same {
+        let is_same = plan == Plan::Skip(SkipReason::Same) && is_apart;
+        if self.header.kind == Kind::File && !is_same {
             let part = self.free_part(&path, waits)?;
             // A commit that ended between the two looks may have taken the name and the partial file away.
             if part.is_some() || waits {
-                look = self.look(header, &path, is_another, part)?;
+                (plan, changed) = self.look(&path, part)?;
             }
         }
-        let Look { plan, is_there, changed } = look;
-        let steps_aside = policy.if_exists == IfExists::Rename && is_there && !policy.blind;
-        let decision = Decision { path, plan, changed };
-        if steps_aside && matches!(decision.plan, Plan::Receive(_) | Plan::MakeLink) {
-            return Ok(match self.aside(header, &decision.path)? {
+        let steps_aside = policy.if_exists == IfExists::Rename && changed.is_some() && !policy.blind;
+        if steps_aside && matches!(plan, Plan::Receive(_) | Plan::MakeLink) {
+            match self.aside(&path)? {
                 FreeName::Same(path, changed) => {
-                    Decision { path, plan: Plan::Skip(SkipReason::Same), changed: Some(changed) }
+                    let plan = Plan::Skip(SkipReason::Same);
+                    return Ok(Decision { path, is_aside: true, plan, changed: Some(changed) });
                 }
                 // A dry run says what would be; else the commit finds the name that is free by then.
-                FreeName::Free(path) if self.0.options.dry_run => Decision { path, ..decision },
-                FreeName::Free(_) | FreeName::None => decision,
-            });
+                FreeName::Free(path) if *dry_run => return Ok(Decision { path, is_aside: true, plan, changed }),
+                FreeName::Free(_) | FreeName::None => {}
+            }
         }
-        Ok(decision)
+        Ok(Decision { path, is_aside: false, plan, changed })
     }
 
     /// The length of the partial file of a name, if there is one that may be gone on with.
     fn free_part(&self, path: &WirePath, waits: bool) -> Result<Option<u64>, StorageError> {
-        let root = &self.0.options.root;
-        let part = root.part_len(path, self.0.options.part_owner())?;
+        let (root, owner) = (&self.options.root, self.options.part_owner());
+        let part = root.part_len(path, owner)?;
         // It may be locked by this job's previous connection, which is about to commit it under its name. The name is
         // looked at only after that, or the job's own file would seem to be in its way.
         if part.is_some() && waits {
-            root.check_part_free(path, self.0.options.part_owner())?;
+            root.check_part_free(path, owner)?;
         }
         Ok(part)
     }
 
-    /// Looks at what is there under a name, with a partial file of that length beside it.
-    fn look(
-        &self,
-        header: &Header,
-        path: &WirePath,
-        is_another: bool,
-        part: Option<u64>,
-    ) -> Result<Look, StorageError> {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
-        let there = if header.kind == Kind::Dir { root.stat_dir(path)? } else { self.there(path)? };
-        let is_own = there.as_ref().is_some_and(|there| self.0.options.was_delivered(there));
+    /// What the offer needs under a name, with a partial file of that length beside it; and when what is there was last
+    /// changed.
+    fn look(&self, path: &WirePath, part: Option<u64>) -> Result<(Plan, Option<Mtime>), StorageError> {
+        let ReceiveOptions { root, policy, .. } = self.options;
+        let there = if self.header.kind == Kind::Dir { root.stat_dir(path)? } else { self.there(path)? };
+        let is_own = there.as_ref().is_some_and(|there| self.options.was_delivered(there));
         let changed = there.as_ref().map(|there| there.identity.ctime);
         let target = there.map(Existing::from);
-        let local = Local { keeps: self.keeps(header, path, target.as_ref()), target, is_own, is_another, part };
-        Ok(Look { plan: resume::decide(header, &local, policy), is_there: local.target.is_some(), changed })
+        let keeps = self.keeps(path, target.as_ref());
+        let local = Local { target, is_own, is_another: self.is_another, part, keeps };
+        Ok((resume::decide(self.header, &local, policy), changed))
     }
 
     /// The object that has that name. A name that an interrupted run has only reserved is free.
     fn there(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
-        let ReceiveOptions { root, dry_run, .. } = &self.0.options;
+        let ReceiveOptions { root, dry_run, .. } = self.options;
         let found = root.stat(path)?;
         let is_empty = found.as_ref().is_some_and(|there| there.kind == Kind::File && there.size == 0);
         if !is_empty || !root.is_reserved(path)? {
@@ -121,18 +122,38 @@ impl<D: Driver> Receiver<D> {
 
     /// Where what is on offer has stepped aside to already (in an earlier run, or over a connection that was lost before
     /// its sender heard of it), or would.
-    fn aside(&self, header: &Header, path: &WirePath) -> Result<FreeName, StorageError> {
-        let policy = &self.0.options.policy;
+    fn aside(&self, path: &WirePath) -> Result<FreeName, StorageError> {
         for path in commit::asides(path) {
             let Some(there) = self.there(&path)? else { return Ok(FreeName::Free(path)) };
             let (changed, there) = (there.identity.ctime, Existing::from(there));
-            let local =
-                Local { keeps: self.keeps(header, &path, Some(&there)), target: Some(there), ..Local::default() };
-            if resume::decide(header, &local, policy) == Plan::Skip(SkipReason::Same) {
+            let keeps = self.keeps(&path, Some(&there));
+            let local = Local { target: Some(there), keeps, ..Local::default() };
+            if resume::decide(self.header, &local, &self.options.policy) == Plan::Skip(SkipReason::Same) {
                 return Ok(FreeName::Same(path, changed));
             }
         }
         Ok(FreeName::None)
+    }
+
+    /// The time and mode that the disk would keep for the offer, to be compared with those that are there.
+    fn keeps(&self, path: &WirePath, there: Option<&Existing>) -> Keeps {
+        let asked = there.filter(|there| resume::may_be_rounded(self.header, there));
+        let time_step = asked.map_or(1, |there| self.step_of_times(path, there));
+        Keeps { mode: kept_mode(self.header.mode), time_step }
+    }
+
+    /// The step of time stamps of the disk there: asked once a job.
+    fn step_of_times(&self, path: &WirePath, there: &Existing) -> u64 {
+        if self.options.dry_run {
+            // Nothing may be made to ask. At worst a file is called the same that differs by less than two seconds.
+            return guessed_step(there.mtime);
+        }
+        *self.time_step.get_or_init(|| {
+            self.options.root.time_step(path).unwrap_or_else(|error| {
+                tracing::debug!(%error, "nobody says how fine times are; they are compared as they are");
+                1
+            })
+        })
     }
 }
 
@@ -163,27 +184,44 @@ impl<D: Driver> Receiver<D> {
         if replaces && !dry_run {
             self.check_above(path)?;
         }
-        let Some((asked, first)) = self.ask_disk(apart, header, path) else { return Ok(Some(false)) };
+        match self.ask_disk(apart, header, path) {
+            Some((asked, first)) => self.on_asked(header, path, asked, &first).map(Some),
+            None => Ok(Some(false)),
+        }
+    }
+
+    /// The disk was asked whether it takes a name for the one that was `first`.
+    ///
+    /// # Errors
+    /// When it could not tell, or it does and the other one would be replaced.
+    fn on_asked(
+        &self,
+        header: &Header,
+        path: &WirePath,
+        asked: Result<bool, StorageError>,
+        first: &WirePath,
+    ) -> Result<bool, Failure> {
+        let replaces = self.0.options.policy.if_exists == IfExists::Replace;
         let refuse_below = || {
             if replaces && header.kind == Kind::Dir {
-                self.feed(|ledger| ledger.refuse_below(path, &first));
+                self.feed(|ledger| ledger.refuse_below(path, first));
             }
         };
         // What cannot be told now might be the other one: the names below it would be compared with none of that one's.
         let is_another = asked.inspect_err(|_| refuse_below())?;
-        if !is_another && first != *path {
+        if !is_another && first != path {
             self.feed(|ledger| ledger.take_over_name(header, path));
         }
-        if is_another && first == *path {
+        if is_another && first == path {
             // It is not there under this name, so no later one is held against it.
             self.feed(|ledger| ledger.forget_name(path));
         }
         // A policy that replaces nothing loses nothing.
         if !is_another || !replaces {
-            return Ok(Some(is_another));
+            return Ok(is_another);
         }
         refuse_below();
-        Err(if first == *path { other_spelling(path) } else { one_name(&first) })
+        Err(if first == path { other_spelling(path) } else { one_name(first) })
     }
 
     /// The disk's answer for a name that the ledger cannot tell from others: whether it is taken, and by which name. `None`:
@@ -283,4 +321,13 @@ fn other_spelling(path: &WirePath) -> Failure {
     let text =
         format!("another spelling of {path} is there, perhaps of this job: the file system takes both names for one");
     Failure::new(Status::Exists, text)
+}
+
+/// The coarsest step, a power of ten or that of FAT, that a time is a multiple of.
+fn guessed_step(time: Mtime) -> u64 {
+    if time.nanos == 0 {
+        return if time.secs % 2 == 0 { COARSEST_STEP } else { COARSEST_STEP / 2 };
+    }
+    let mut steps = (0..9).rev().map(|power| 10_u64.pow(power));
+    steps.find(|step| u64::from(time.nanos).is_multiple_of(*step)).unwrap_or(1)
 }

@@ -28,7 +28,7 @@ pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -75,6 +75,8 @@ struct ReceiverInner<D: Driver> {
     options: ReceiveOptions<D::Store>,
     ledger: Mutex<Ledger<D>>,
     doubts: Doubts<Hold>,
+    /// The step of the disk's time stamps in nanoseconds, once it was asked for.
+    time_step: OnceLock<u64>,
     disk_notes: Mutex<DiskNotes>,
     last_work: Mutex<LastWork>,
 }
@@ -158,8 +160,8 @@ impl<D: Driver> Receiver<D> {
         let ledger = Mutex::new(Ledger::<D>::new(answers, tools.account.for_names()));
         let is_continued = tools.record.is_continued();
         let doubts = Doubts::new(tools.account.to_remember());
-        let (disk_notes, last_work) = Default::default();
-        let inner = ReceiverInner { driver, tools, options, ledger, doubts, disk_notes, last_work };
+        let (time_step, disk_notes, last_work) = Default::default();
+        let inner = ReceiverInner { driver, tools, options, ledger, doubts, time_step, disk_notes, last_work };
         let receiver = Self(Arc::new(inner));
         if is_continued {
             receiver.begin_unsure_of_names();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decision::Decision;
+use super::decision::{Decision, Look};
 use super::driver::may_wait;
 use super::finish::IncomingFile;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
@@ -66,7 +66,8 @@ impl<D: Driver> Receiver<D> {
         });
         match named {
             Ok(Some((path, is_another))) => {
-                let decision = self.decide(header, path, is_another)?;
+                let (options, time_step) = (&self.0.options, &self.0.time_step);
+                let decision = Look { options, time_step, header, is_another }.decide(path)?;
                 return self.act(header, decision);
             }
             // It waits for its twin.
@@ -98,7 +99,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     fn act(&self, header: &Header, decision: Decision) -> Result<(), StorageError> {
-        let Decision { path, plan, changed } = decision;
+        let Decision { path, is_aside, plan, changed } = decision;
         let root = &self.0.options.root;
         if matches!(plan, Plan::Receive(_) | Plan::MakeDir | Plan::MakeLink) {
             self.open_up_above(&path)?;
@@ -107,6 +108,10 @@ impl<D: Driver> Receiver<D> {
             Plan::Skip(reason) => return self.skip_there(header, path, reason, changed),
             Plan::Refuse(failure) => self.refuse(header.id, failure),
             Plan::SetMode => return self.set_mode(header, path, changed),
+            Plan::Receive(start) if self.0.options.dry_run => {
+                let named = is_aside.then(|| path.last());
+                self.feed(|ledger| ledger.plan_only(header.id, start.from, start.why, named));
+            }
             Plan::Receive(start) => self.on_start(header, path, start),
             Plan::MakeDir | Plan::MakeLink if self.0.options.dry_run => self.on_made(header, &path, false),
             Plan::MakeDir if root.make_dir(&path, header.mode)? => return self.commit_name(header, path),
@@ -218,10 +223,6 @@ impl<D: Driver> Receiver<D> {
 
     /// On a disk thread: the content of an offer is wanted.
     pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
-        if self.0.options.dry_run {
-            let named = self.destination(header).ok().filter(|asked| *asked != path).map(|_| path.last());
-            return self.feed(|ledger| ledger.plan_only(header.id, start.from, start.why, named));
-        }
         let progress = FileProgress::new(header.path.to_string(), header.size, start.from, start.why);
         if start.from > 0 {
             progress.set_phase(FilePhase::Checking);

@@ -9,7 +9,6 @@ use crate::broken::BreakableRule;
 use crate::protocol::message::{Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{Commits, Committed, Files, ReadFile, StorageError, Store, Touch};
-use crate::transfer::file::resume::{self, COARSEST_STEP, Existing, Keeps};
 
 /// How long content may be in memory alone after it was written, where nobody syncs it. The kernel begins to write what is
 /// older than half a minute; a slow disk that is busy may take many times that.
@@ -21,8 +20,6 @@ const TICK: Duration = Duration::from_millis(20);
 /// Answers of the disk that are asked for once.
 #[derive(Default)]
 pub(super) struct DiskNotes {
-    /// The step of the disk's time stamps in nanoseconds, once it was asked for.
-    time_step: Option<u64>,
     /// Content that was written before this moment is on the disk, whoever wrote it.
     written_until: Option<SystemTime>,
     /// It has been said that times or modes are not kept.
@@ -129,43 +126,10 @@ impl<D: Driver> Receiver<D> {
         self.0.tools.committer.submit_touch(touch, done);
         Ok(())
     }
-
-    /// The time and mode that the disk would keep for an offer, to be compared with those that are there.
-    pub(super) fn keeps(&self, header: &Header, path: &WirePath, there: Option<&Existing>) -> Keeps {
-        let asked = there.filter(|there| resume::may_be_rounded(header, there));
-        let time_step = asked.map_or(1, |there| self.time_step(path, there));
-        Keeps { mode: crate::storage::kept_mode(header.mode), time_step }
-    }
-
-    /// The step of time stamps of the disk there: asked once a job.
-    fn time_step(&self, path: &WirePath, there: &Existing) -> u64 {
-        if self.0.options.dry_run {
-            // Nothing may be made to ask. At worst a file is called the same that differs by less than two seconds.
-            return guessed_step(there.mtime);
-        }
-        let known = self.disk_notes().time_step;
-        known.unwrap_or_else(|| {
-            let step = self.0.options.root.time_step(path).unwrap_or_else(|error| {
-                tracing::debug!(%error, "nobody says how fine times are; they are compared as they are");
-                1
-            });
-            self.disk_notes().time_step = Some(step);
-            step
-        })
-    }
 }
 
 /// Whether a file system's time is later than one of ours.
 fn is_after(time: Mtime, other: SystemTime) -> bool {
     let since = other.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     (time.secs, u64::from(time.nanos)) > (since.as_secs() as i64, u64::from(since.subsec_nanos()))
-}
-
-/// The coarsest step, a power of ten or that of FAT, that a time is a multiple of.
-fn guessed_step(time: Mtime) -> u64 {
-    if time.nanos == 0 {
-        return if time.secs % 2 == 0 { COARSEST_STEP } else { COARSEST_STEP / 2 };
-    }
-    let mut steps = (0..9).rev().map(|power| 10_u64.pow(power));
-    steps.find(|step| u64::from(time.nanos).is_multiple_of(*step)).unwrap_or(1)
 }
