@@ -196,9 +196,9 @@ impl Account {
         self.take(Resource::Digests, bytes)
     }
 
-    /// Takes memory for a directory that is remembered until the end of its job, likewise.
-    pub(crate) fn take_for_directory(&self, bytes: usize) -> Option<Hold> {
-        self.take(Resource::Directories, bytes)
+    /// Nothing yet for directories that are remembered until the end of their job, to grow with them.
+    pub(crate) fn for_directories(&self) -> Hold {
+        self.nothing_of(Resource::Directories)
     }
 
     /// Nothing yet for names that are remembered to save work, to grow with them. Nothing of it is certain: who gets none does

@@ -1,19 +1,14 @@
-//! The end of a file and of the job: the digests of what was there already, the verdict, the commit, what is done last.
+//! A file whose content comes: the digests of what was there already, the verdict, the commit.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Complete, Driver, Receiver};
 use crate::digest::{ChunkHasher, Digest};
-use crate::progress::Event;
 use crate::protocol::message::{Failure, FileId, Status};
-use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::commit::Answer;
-use crate::storage::{
-    Commits, Committed, Content, DIRECTORY_BYTES, DirMeta, Durability, FileIo, Finished, Proof, StorageError, Store,
-};
+use crate::storage::{Commits, Committed, Content, FileIo, Finished, Proof, StorageError, Store};
 use crate::transfer::file::receive::{FileVerdict, Judging};
 use crate::transfer::job::answers::PrefixProgress;
 use crate::transfer::{SUM_CHUNKS_A_STEP, SUM_CHUNKS_AT_ONCE};
@@ -57,32 +52,6 @@ impl<S: Store> IncomingFile<S> {
     pub(super) fn hash_back(&self, hasher: &ChunkHasher, index: u64) -> Result<Digest, StorageError> {
         self.content.hash_back(hasher, index)
     }
-}
-
-/// The work that waits until every file is settled.
-#[derive(Default)]
-pub(super) struct LastWork {
-    /// Directories whose time and mode are set last: writing into them changes their time. By name, so that
-    /// one that is offered over and over takes no more room.
-    directories: BTreeMap<WirePath, DirFinish>,
-    /// There was no room to keep them all.
-    lacks_directories: bool,
-    /// Something was put in place.
-    pub(super) has_placed: bool,
-}
-
-impl LastWork {
-    /// Whether a directory will keep its own owner out at the end.
-    pub(super) fn will_shut(&self, dir: &WirePath) -> bool {
-        self.directories.get(dir).is_some_and(|finish| finish.meta.is_shut())
-    }
-}
-
-/// The time and mode that a directory gets at the end.
-struct DirFinish {
-    meta: DirMeta,
-    /// The memory that is charged until then.
-    room: Hold,
 }
 
 impl<D: Driver> Receiver<D> {
@@ -191,7 +160,7 @@ impl<D: Driver> Receiver<D> {
             file.content.on_closed();
             if let Ok(Committed { path, unset }) = &result {
                 unset.iter().for_each(|error| receiver.remark_unset(error));
-                receiver.last_work().has_placed = true;
+                receiver.0.has_placed.store(true, Ordering::Relaxed);
                 receiver.0.options.note_delivered(path);
                 if path != file.content.path() {
                     receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
@@ -207,62 +176,5 @@ impl<D: Driver> Receiver<D> {
     /// Gives one file up; its partial file stays for a later resume.
     pub(super) fn fail(&self, id: FileId, failure: Failure) {
         self.feed(|ledger| ledger.fail(id, failure));
-    }
-
-    /// Writing into a directory changes its time, so that is set last. There is room for hundreds of thousands; of more, those
-    /// that come last keep the time that they have. They take no room from what is on offer: a job with more directories than
-    /// that would never come to its end.
-    pub(super) fn keep_for_the_end(&self, path: &WirePath, meta: DirMeta) {
-        let room = self.0.tools.account.take_for_directory(DIRECTORY_BYTES + path.as_bytes().len());
-        let mut last_work = self.last_work();
-        if let Some(room) = room {
-            last_work.directories.insert(path.clone(), DirFinish { meta, room });
-        } else if !std::mem::replace(&mut last_work.lacks_directories, true) {
-            // The same command again would meet the same directories in the same order.
-            let text = "too many directories in one job: some do not get their time and mode; a job for each part of the \
-                tree sets them";
-            self.0.tools.observer.event(Event::Note(text.to_owned()));
-        }
-    }
-
-    /// Does what waits until every file is settled: directories get their times, and whether anybody will find what came is
-    /// looked at.
-    pub(super) fn wind_up(&self) {
-        self.0.driver.on_last_word();
-        let (directories, has_placed) = {
-            let mut last_work = self.last_work();
-            (std::mem::take(&mut last_work.directories), last_work.has_placed)
-        };
-        if directories.is_empty() && !has_placed {
-            return self.feed(|ledger| ledger.on_wound_up());
-        }
-        let each = directories.into_iter().map(|(path, DirFinish { meta, room })| (room, (path, meta)));
-        let (rooms, directories) = each.unzip();
-        let receiver = self.clone();
-        self.0.driver.spawn(move || receiver.finish_directories(directories, rooms));
-    }
-
-    /// On a disk thread.
-    fn finish_directories(&self, mut directories: BTreeMap<WirePath, DirMeta>, rooms: Vec<Hold>) {
-        let sync = Durability::when(self.0.options.durable);
-        let finish = move |receiver: &Self| {
-            let root = &receiver.0.options.root;
-            root.finish_dirs(&mut directories, sync, |error| receiver.remark_unset(error))
-        };
-        self.keep_trying(finish, move |receiver, finished| {
-            finished.err().iter().for_each(|error| receiver.remark_unset(error));
-            drop(rooms);
-            receiver.on_directories_finished();
-        });
-    }
-
-    fn on_directories_finished(&self) {
-        if !self.0.options.dry_run && self.0.options.root.is_misplaced() {
-            let text =
-                "the directory that this went to was moved or removed meanwhile, or another disk was mounted on it";
-            self.feed(|ledger| ledger.remark(text.to_owned()));
-        }
-        // Only now is the end said: with it the sender takes all for safe.
-        self.feed(|ledger| ledger.on_wound_up());
     }
 }

@@ -11,9 +11,11 @@
 //! | `plan`, `decision` | what the answer to an offer begins; what the disk has under its name, and what an offer needs |
 //! | `same` | what is there already and needs no content, and what is known of the disk |
 //! | `stream` | a range on its way to disk |
-//! | `finish` | the verdict, the commit, and the end of the job |
+//! | `directories` | directories, which get their time and mode at the end of the job |
+//! | `finish` | a file whose content comes: its verdict, its commit |
 
 mod decision;
+mod directories;
 mod driver;
 mod finish;
 mod options;
@@ -28,15 +30,16 @@ pub(crate) use self::options::ReceiveOptions;
 pub use self::stream::LATE_RANGES_MAX;
 
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tracing::debug;
 
+use self::directories::Directories;
 pub(crate) use self::driver::{Driver, Online};
-use self::finish::{IncomingFile, LastWork};
-use self::same::DiskNotes;
+use self::finish::IncomingFile;
 use super::backlog::Backlog;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;
@@ -77,8 +80,13 @@ struct ReceiverInner<D: Driver> {
     doubts: Doubts<Hold>,
     /// The step of the disk's time stamps in nanoseconds, once it was asked for.
     time_step: OnceLock<u64>,
-    disk_notes: Mutex<DiskNotes>,
-    last_work: Mutex<LastWork>,
+    /// Content that was written before this moment is on the disk, whoever wrote it.
+    written_until: Mutex<Option<SystemTime>>,
+    directories: Mutex<Directories>,
+    /// Something was put in place.
+    has_placed: AtomicBool,
+    /// It has been said that times or modes are not kept.
+    unset_said: AtomicBool,
 }
 
 /// Files that were not settled are closed, which may block on the disk: not where the last of us happened to be dropped.
@@ -157,12 +165,19 @@ impl<D: Driver> Receiver<D> {
     pub(crate) fn driven_by(driver: D, tools: ReceiverCommon<D::Store>, options: ReceiveOptions<D::Store>) -> Self {
         let ReceiveOptions { tells_plans, policy, .. } = options;
         let answers = AnswersOptions { tells_plans, is_blind: policy.blind };
-        let ledger = Mutex::new(Ledger::<D>::new(answers, tools.account.for_names()));
         let is_continued = tools.record.is_continued();
-        let doubts = Doubts::new(tools.account.to_remember());
-        let (time_step, disk_notes, last_work) = Default::default();
-        let inner = ReceiverInner { driver, tools, options, ledger, doubts, time_step, disk_notes, last_work };
-        let receiver = Self(Arc::new(inner));
+        let receiver = Self(Arc::new(ReceiverInner {
+            ledger: Mutex::new(Ledger::<D>::new(answers, tools.account.for_names())),
+            doubts: Doubts::new(tools.account.to_remember()),
+            directories: Mutex::new(Directories::new(tools.account.for_directories())),
+            time_step: OnceLock::new(),
+            written_until: Mutex::default(),
+            has_placed: AtomicBool::new(false),
+            unset_said: AtomicBool::new(false),
+            driver,
+            tools,
+            options,
+        }));
         if is_continued {
             receiver.begin_unsure_of_names();
         }
@@ -208,13 +223,12 @@ impl<D: Driver> Receiver<D> {
         self.0.ledger.lock().expect("no holder panics")
     }
 
-    /// Notes on the disk, for the whole job.
-    fn disk_notes(&self) -> MutexGuard<'_, DiskNotes> {
-        self.0.disk_notes.lock().expect("no holder panics")
+    fn directories(&self) -> MutexGuard<'_, Directories> {
+        self.0.directories.lock().expect("no holder panics")
     }
 
-    fn last_work(&self) -> MutexGuard<'_, LastWork> {
-        self.0.last_work.lock().expect("no holder panics")
+    fn written_until(&self) -> MutexGuard<'_, Option<SystemTime>> {
+        self.0.written_until.lock().expect("no holder panics")
     }
 
     /// Takes the features of the sender beyond the least.
@@ -264,7 +278,7 @@ impl<D: Driver> Receiver<D> {
     /// Says, once a job, that a time or a mode could not be set.
     pub(super) fn remark_unset(&self, error: &StorageError) {
         debug!(%error, "not carried over");
-        if !std::mem::replace(&mut self.disk_notes().unset_said, true) {
+        if !self.0.unset_said.swap(true, Ordering::Relaxed) {
             // Of a directory nothing is known here of what is in it.
             let text = format!("{error}; no content is lost by that, and this is said once");
             self.feed(|ledger| ledger.remark(text));

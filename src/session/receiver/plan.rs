@@ -1,6 +1,7 @@
 //! Planning: offers are looked at in batches on a disk thread, and what follows from the decision is done.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::decision::{Decision, Look};
@@ -8,9 +9,9 @@ use super::driver::may_wait;
 use super::finish::IncomingFile;
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::progress::{FilePhase, FileProgress};
-use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, SkipReason, Status, Target};
+use crate::protocol::message::{Failure, FileId, Header, Kind, SkipReason, Status, Target};
 use crate::protocol::path::WirePath;
-use crate::storage::{Commits, Committed, DirMeta, DirMode, FileIo, Meta, StorageError, Store, mode};
+use crate::storage::{Commits, Committed, DirMeta, DirMode, FileIo, StorageError, Store};
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::{Plan, Start};
 
@@ -124,48 +125,6 @@ impl<D: Driver> Receiver<D> {
         Ok(())
     }
 
-    /// A directory that was there before gets the sender's time, unless who decides here lets nobody replace anything. It
-    /// gets its mode only from a sender that means to replace what is there: nobody else gets to shut one. Who only fills a
-    /// drop box changes nothing of it.
-    fn take_dir(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
-        let ReceiveOptions { root, policy, leaves_directories, .. } = &self.0.options;
-        if !policy.blind {
-            let replaces = policy.if_exists == IfExists::Replace;
-            let there = if replaces { None } else { root.stat_dir(&path)? };
-            let kept = |there: &Meta| if *leaves_directories { there.mtime } else { header.mtime };
-            let (mode, mtime) = match there {
-                None => (DirMode::Narrowed(header.mode), header.mtime),
-                // An earlier job has opened it, and did not come to its end.
-                Some(there) if mode::was_opened(header.mode, there.mode) => {
-                    (DirMode::Restored(mode::of_shut_again(header.mode, there.mode)), kept(&there))
-                }
-                // It is opened for what is put into it, and gets back what it had.
-                Some(there) if mode::is_shut(header.mode) && mode::is_shut(there.mode) => {
-                    (DirMode::Restored(there.mode), kept(&there))
-                }
-                Some(_) => (DirMode::Kept, header.mtime),
-            };
-            if mode != DirMode::Kept && mode::is_blind(header.mode) {
-                // Not even what it holds could be looked at.
-                root.open_up_dir(&path)?;
-            }
-            if mode != DirMode::Kept || !leaves_directories {
-                // Files inside it need the directory, and are planned before its name is known to be durable.
-                self.keep_for_the_end(&path, DirMeta { mtime, mode });
-            }
-        }
-        self.skip_there(header, path, SkipReason::Made, None)
-    }
-
-    /// Lets this end's user into the directory that is to get a name, where it is shut both there and here: an earlier
-    /// run has shut it as its source is. It is shut again at the end of the job, or of the next one if this one breaks
-    /// off. One that is shut only here was shut by its owner, and stays so.
-    fn open_up_above(&self, path: &WirePath) -> Result<(), StorageError> {
-        let Some(parent) = path.parent().filter(|_| !self.0.options.dry_run) else { return Ok(()) };
-        let is_shut = self.last_work().will_shut(&parent);
-        if is_shut { self.0.options.root.open_up_dir(&parent) } else { Ok(()) }
-    }
-
     fn make_link(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
         let options = &self.0.options;
         match &header.kind {
@@ -214,7 +173,7 @@ impl<D: Driver> Receiver<D> {
 
     /// A directory or a link is in place.
     pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
-        self.last_work().has_placed = true;
+        self.0.has_placed.store(true, Ordering::Relaxed);
         if directory {
             self.keep_for_the_end(path, DirMeta { mtime: header.mtime, mode: DirMode::Narrowed(header.mode) });
         }

@@ -1,5 +1,4 @@
-//! Files that are there already: they must be as durable as files that are sent, with the same time and mode. What the disk
-//! was asked about them is noted for the whole job.
+//! Files that are there already: they must be as durable as files that are sent, with the same time and mode.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,15 +15,6 @@ const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// How far a file system's clock may be behind ours: it stamps with the time of the last tick.
 const TICK: Duration = Duration::from_millis(20);
-
-/// Answers of the disk that are asked for once.
-#[derive(Default)]
-pub(super) struct DiskNotes {
-    /// Content that was written before this moment is on the disk, whoever wrote it.
-    written_until: Option<SystemTime>,
-    /// It has been said that times or modes are not kept.
-    pub(super) unset_said: bool,
-}
 
 impl<D: Driver> Receiver<D> {
     /// A file that is there already counts as sent, so it has to be as durable: the process that made it may have been
@@ -59,7 +49,7 @@ impl<D: Driver> Receiver<D> {
             return false;
         }
         let is_recent = is_after(changed, self.0.driver.now() - UNWRITTEN_FOR);
-        is_recent && self.disk_notes().written_until.is_none_or(|until| is_after(changed, until - TICK))
+        is_recent && self.written_until().is_none_or(|until| is_after(changed, until - TICK))
     }
 
     /// Goes on when the content of what is there is on the disk. That writes all of the file system, so it is done once for
@@ -68,9 +58,9 @@ impl<D: Driver> Receiver<D> {
         let (receiver, header, now) = (self.clone(), header.clone(), self.0.driver.now());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => {
-                let mut notes = receiver.disk_notes();
-                notes.written_until = notes.written_until.max(Some(now));
-                drop(notes);
+                let mut until = receiver.written_until();
+                *until = (*until).max(Some(now));
+                drop(until);
                 receiver.skip(&header, SkipReason::Same);
             }
             Err(error) => receiver.refuse(header.id, error.at_destination()),
