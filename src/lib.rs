@@ -67,7 +67,7 @@
 //! | how two ends converse | `session/conversation.rs` (the loop), then `server/conversation/mod.rs`, `client/send.rs` and `client/get.rs` (the ends) |
 //! | what becomes of one file | `transfer` (the drawing), then `transfer/file/resume/mod.rs` (the table) |
 //! | what becomes of a job, and of its next connection | `transfer/job`: `offers` for the sender, `answers` for the receiver, `settled` |
-//! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/stream/mod.rs`, then `storage/commit` |
+//! | how bytes get from disk to disk | `session/sender/stream.rs`, `session/receiver/range.rs`, then `storage/commit` |
 //! | how fast they are sent | [`congestion`] (the formula), then `congestion/phases.rs` (the table) |
 //! | who is let in | `server/run.rs`, `server/gate.rs`, `server/greeting.rs`, `server/admission.rs`, then [`keys::trust`] |
 //! | where a connection runs | `server/pool.rs` |

@@ -2,17 +2,20 @@
 //! now.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use quinn::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::Receiver;
+use super::{ReceiveOptions, Receiver, ReceiverCommon};
 use crate::protocol::message::{Message, Status};
+use crate::session::JobTools;
 use crate::session::backlog::Backlog;
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
-use crate::storage::{CopiedBy, Destination, DiskQueue, FILES_WAIT, FILES_WAITS_MAX, StorageError, Store};
+use crate::session::window::ReceiveWindow;
+use crate::storage::{Committer, CopiedBy, Destination, DiskQueue, FILES_WAIT, FILES_WAITS_MAX, StorageError, Store};
 use crate::transport::send_urgently;
 
 /// How often, and how many times, a partial file that another transfer holds is tried again. Three seconds
@@ -119,6 +122,51 @@ impl Driver for Online {
 
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+}
+
+impl Receiver {
+    /// A receiver on a real connection, whose peer may have as much in flight as `window` says.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub(crate) fn new(
+        tools: JobTools,
+        committer: Committer,
+        window: Arc<ReceiveWindow>,
+        options: ReceiveOptions,
+    ) -> Self {
+        let JobTools { connection, control, disk, hasher, buffers, account, observer, record } = tools;
+        let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
+        let runtime = tokio::runtime::Handle::current();
+        let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
+        Self::driven_by(driver, ReceiverCommon { committer, hasher, account, observer, record }, options)
+    }
+
+    /// Resolves when the sender has ended and every file is settled.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let notified = self.0.driver.settled.notified();
+            if self.is_finished() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
+    pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
+        self.0.driver.backlog.is_left_begun(now)
+    }
+
+    /// A stream of the sender's has ended: it may open another.
+    pub(crate) fn on_stream_ended(&self) {
+        self.0.driver.backlog.on_stream_ended();
+    }
+
+    /// Whether this side owes the next step: it is planning, hashing, writing or committing.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.driver.backlog.is_busy() || self.ledger().is_busy()
     }
 }
 

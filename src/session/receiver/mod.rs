@@ -6,51 +6,77 @@
 //!
 //! | file | noun |
 //! |---|---|
-//! | `options` | how it treats what it is offered |
-//! | `driver` | the connection, its disk threads and the time, as one interface |
-//! | `plan`, `decision` | what the answer to an offer begins; what the disk has under its name, and what an offer needs |
-//! | `same` | what is there already and needs no content, and what is known of the disk |
-//! | `stream` | a range on its way to disk |
+//! | `driver` | the connection, its disk threads and the time, as one interface; work that is tried again |
+//! | `offer` | an offer, to its answer |
+//! | `name` | the name of an offer on this disk: what has it, and whether another file of the job does |
 //! | `directories` | directories, which get their time and mode at the end of the job |
-//! | `finish` | a file whose content comes: its verdict, its commit |
+//! | `range` | a range of a file, on its stream |
+//! | `chunk` | a chunk of a range, from packets to the disk |
+//! | `file` | a file whose content comes, to its commit |
 
-mod decision;
+mod chunk;
 mod directories;
 mod driver;
-mod finish;
-mod options;
-mod plan;
-mod same;
+mod file;
+mod name;
+mod offer;
+mod range;
 #[cfg(test)]
 #[path = "../../../tests/sim/mod.rs"]
 mod sim;
-mod stream;
-
-pub(crate) use self::options::ReceiveOptions;
-pub use self::stream::LATE_RANGES_MAX;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use tokio::sync::Notify;
 use tracing::debug;
 
 use self::directories::Directories;
 pub(crate) use self::driver::{Driver, Online};
-use self::finish::IncomingFile;
-use super::backlog::Backlog;
+use self::file::IncomingFile;
+pub use self::range::LATE_RANGES_MAX;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;
-use super::window::ReceiveWindow;
-use super::{JobTools, SessionError, feed_ledger};
+use super::{SessionError, feed_ledger};
 use crate::digest::ChunkHasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{Header, SenderMessage};
-use crate::protocol::path::PATH_BYTES_MAX;
-use crate::storage::{Committer, Doubts, StorageError, Store};
+use crate::protocol::message::{Failure, Header, IfExists, SenderMessage, Target};
+use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
+use crate::storage::{Delivered, Destination, Doubts, Meta, Owner, Replace, StorageError, Store};
+use crate::transfer::file::resume::Policy;
 use crate::transfer::job::answers::{self, Answers, AnswersAction, AnswersAttached, AnswersOptions};
+
+/// Whether what is on offer may be written, and under that name; else why not.
+type Allows = dyn Fn(&Header, &WirePath) -> Result<(), Failure> + Send + Sync;
+
+/// How a receiver treats what it is offered.
+pub(crate) struct ReceiveOptions<S: Store = Destination> {
+    /// Where files go; nothing outside it is touched.
+    pub(crate) root: S,
+    /// Below the root; `None` is the root itself.
+    pub(crate) to: Option<WirePath>,
+    /// How `to` is to be read.
+    pub(crate) target: Target,
+    /// The policy for files that exist already.
+    pub(crate) policy: Policy,
+    /// Directories that are there keep their times and modes, whatever the sender wants: the operator lets nobody replace
+    /// anything.
+    pub(crate) leaves_directories: bool,
+    /// Answer, but change nothing.
+    pub(crate) dry_run: bool,
+    /// The sender knows of a dry run and hears what would be. One that does not know would send what it is asked for.
+    pub(crate) tells_plans: bool,
+    /// The committer will sync what is written.
+    pub(crate) durable: bool,
+    /// Which names may be written at all; else why not.
+    pub(crate) allows: Box<Allows>,
+    /// The owner of the partial files of this job, whom alone they are continued for; `None` is anyone. A sender that
+    /// the policy keeps blind must not learn what others left unfinished.
+    pub(crate) owner: Option<String>,
+    /// The files that such senders have delivered; each of them is told of its own only.
+    pub(crate) delivered: Option<Arc<Delivered>>,
+}
 
 /// The tools of any receiver.
 pub(crate) struct ReceiverCommon<S: Store> {
@@ -114,51 +140,6 @@ impl<D: Driver> AnswersAttached for ReceiverFiles<D> {
 type Ledger<D> = Answers<ReceiverFiles<D>>;
 type Place<D> = answers::RangeTarget<ReceiverFiles<D>>;
 type Complete<D> = answers::Complete<ReceiverFiles<D>>;
-
-impl Receiver {
-    /// A receiver on a real connection, whose peer may have as much in flight as `window` says.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub(crate) fn new(
-        tools: JobTools,
-        committer: Committer,
-        window: Arc<ReceiveWindow>,
-        options: ReceiveOptions,
-    ) -> Self {
-        let JobTools { connection, control, disk, hasher, buffers, account, observer, record } = tools;
-        let (backlog, settled, begun) = (Backlog::new(window), Notify::new(), Instant::now());
-        let runtime = tokio::runtime::Handle::current();
-        let driver = Online { connection, control, disk, buffers, backlog, settled, runtime, begun };
-        Self::driven_by(driver, ReceiverCommon { committer, hasher, account, observer, record }, options)
-    }
-
-    /// Resolves when the sender has ended and every file is settled.
-    pub(crate) async fn finished(&self) {
-        loop {
-            let notified = self.0.driver.settled.notified();
-            if self.is_finished() {
-                return;
-            }
-            notified.await;
-        }
-    }
-
-    /// Whether the peer has begun chunks and left them so for too long. To be asked every few seconds.
-    pub(crate) fn is_left_begun(&self, now: Instant) -> bool {
-        self.0.driver.backlog.is_left_begun(now)
-    }
-
-    /// A stream of the sender's has ended: it may open another.
-    pub(crate) fn on_stream_ended(&self) {
-        self.0.driver.backlog.on_stream_ended();
-    }
-
-    /// Whether this side owes the next step: it is planning, hashing, writing or committing.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.0.driver.backlog.is_busy() || self.ledger().is_busy()
-    }
-}
 
 impl<D: Driver> Receiver<D> {
     /// A receiver that is driven by whatever that is.
@@ -276,12 +257,43 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Says, once a job, that a time or a mode could not be set.
-    pub(super) fn remark_unset(&self, error: &StorageError) {
+    fn remark_unset(&self, error: &StorageError) {
         debug!(%error, "not carried over");
         if !self.0.unset_said.swap(true, Ordering::Relaxed) {
             // Of a directory nothing is known here of what is in it.
             let text = format!("{error}; no content is lost by that, and this is said once");
             self.feed(|ledger| ledger.remark(text));
+        }
+    }
+}
+
+impl<S: Store> ReceiveOptions<S> {
+    /// Whether that is a file which this sender has delivered before.
+    fn was_delivered(&self, there: &Meta) -> bool {
+        let known = self.delivered.as_ref().zip(self.owner.as_ref());
+        known.is_some_and(|(delivered, owner)| delivered.is_by(owner, there))
+    }
+
+    /// Remembers what this sender has delivered.
+    fn note_delivered(&self, path: &WirePath) {
+        let Some((delivered, owner)) = self.delivered.as_ref().zip(self.owner.as_ref()) else { return };
+        // One that is gone already is not there.
+        if let Ok(Some(file)) = self.root.stat(path) {
+            delivered.note(owner, &file);
+        }
+    }
+
+    /// The owner of the partial files.
+    fn part_owner(&self) -> Owner<'_> {
+        Owner::of(self.owner.as_deref())
+    }
+
+    /// The rule for a name that was taken between the plan and the commit of content or a link.
+    fn replace(&self) -> Replace {
+        match self.policy.if_exists {
+            IfExists::Replace => Replace::Yes,
+            IfExists::Rename => Replace::RenameFree,
+            IfExists::Skip | IfExists::Fail => Replace::No,
         }
     }
 }

@@ -5,16 +5,16 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Incoming;
-use crate::digest::{CHUNK_BYTES, Digest};
+use super::range::Incoming;
+use super::{Driver, Receiver};
+use crate::digest::CHUNK_BYTES;
 use crate::progress::Counters;
 use crate::session::SessionError;
 use crate::session::backlog::Begun;
 use crate::session::budget::Hold;
 use crate::session::gaps::{Gaps, MostGaps};
 use crate::session::memory::Buffer;
-use crate::session::receiver::{Driver, Receiver};
-use crate::storage::{Content, Files, ReadFile, StorageError};
+use crate::storage::{Content, Files, ReadFile};
 
 /// A chunk that is being put together from packets in any order.
 struct PartialChunk {
@@ -67,13 +67,9 @@ impl Receiver {
         at: u64,
         mut bytes: &[u8],
     ) -> Result<(), SessionError> {
-        let end = at + bytes.len() as u64;
-        if end > range.header.len {
-            return Err(SessionError::Order("content beyond its range"));
-        }
-        let mut offset = range.header.offset + at;
+        let mut offset = range.place(at, bytes.len())?;
         // Where it does not go on from the piece before it, QUIC keeps a note of the gap.
-        let jumps = std::mem::replace(&mut blocks.next, end) != at;
+        let jumps = std::mem::replace(&mut blocks.next, at + bytes.len() as u64) != at;
         while !bytes.is_empty() {
             let index = offset / CHUNK_BYTES;
             let len = range.block_len(index);
@@ -150,14 +146,14 @@ impl Receiver {
         let (count, index) = (piece.len(), offset / CHUNK_BYTES);
         let target = range.clone();
         self.keep_trying(
-            move |_| target.io.write_at(&piece, offset),
+            move |_| target.file().write_at(&piece, offset),
             move |receiver, written| {
                 receiver.0.driver.backlog.remove_piece(count);
                 let len = range.block_len(index);
                 match written.and_then(|written| written) {
                     Ok(()) if stored.0.fetch_add(count, Ordering::AcqRel) + count < len => {}
                     Ok(()) => {
-                        let digest = range.io.hash_back(&receiver.0.tools.hasher, index);
+                        let digest = range.file().hash_back(&receiver.0.tools.hasher, index);
                         receiver.on_stored(&range, index, len, digest);
                     }
                     Err(error) => receiver.on_stored(&range, index, len, Err(error)),
@@ -169,44 +165,18 @@ impl Receiver {
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: writes and hashes one chunk, which is whole.
-    pub(in crate::session::receiver) fn store_chunk<C>(&self, range: Arc<Incoming<D::Store>>, index: u64, chunk: C)
+    pub(super) fn store_chunk<C>(&self, range: Arc<Incoming<D::Store>>, index: u64, chunk: C)
     where
         C: std::ops::Deref<Target = Content<D::Store>> + Send + 'static,
     {
         let (len, target) = (range.block_len(index), range.clone());
         let store = move |receiver: &Self| {
-            let written = target.io.write_at(&chunk, index * CHUNK_BYTES)?;
+            let written = target.file().write_at(&chunk, index * CHUNK_BYTES)?;
             Ok(written.map(|()| <D::Store as Files>::Source::digest(&chunk, &receiver.0.tools.hasher)))
         };
         self.keep_trying(store, move |receiver, stored| {
             receiver.0.driver.on_written(len);
             receiver.on_stored(&range, index, len, stored.and_then(|digest| digest));
         });
-    }
-
-    /// A chunk is in its file, or cannot be.
-    fn on_stored(&self, range: &Incoming<D::Store>, index: u64, len: usize, digest: Result<Digest, StorageError>) {
-        match digest {
-            Ok(digest) => self.on_chunk(range, index, len as u64, digest),
-            Err(error) => {
-                range.io.give_up();
-                range.all_written.notify_one();
-                self.fail(range.header.id, error.at_destination());
-            }
-        }
-    }
-
-    /// On a disk thread.
-    fn on_chunk(&self, range: &Incoming<D::Store>, index: u64, bytes: u64, digest: Digest) {
-        self.0.tools.observer.written(&range.progress, bytes);
-        let complete = self.feed(|ledger| {
-            // Counted where it is noted: whoever ends the range finds all its other chunks noted.
-            let ends_range = range.written.fetch_add(bytes, Ordering::AcqRel) + bytes == range.header.len;
-            ledger.on_chunk(range.header.id, index, digest, ends_range)
-        });
-        if range.is_written() {
-            range.all_written.notify_one();
-        }
-        complete.into_iter().for_each(|complete| self.sum_up(complete));
     }
 }

@@ -1,10 +1,4 @@
-//! One incoming data stream: its range to disk, its progress back.
-//!
-//! | file | noun |
-//! |---|---|
-//! | `chunks` | put together from packets, in bounded disorder, and given to the disk |
-
-pub(super) mod chunks;
+//! A range of a file, on its stream: to the disk as it comes, its progress back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,16 +8,16 @@ use quinn::{RecvStream, SendStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use self::chunks::Blocks;
-use super::finish::IncomingFile;
+use super::chunk::Blocks;
+use super::file::IncomingFile;
 use super::{Driver, Online, Place, Receiver};
-use crate::digest::CHUNK_BYTES;
+use crate::digest::{CHUNK_BYTES, Digest};
 use crate::progress::FileProgress;
 use crate::protocol::close::CloseCode;
 use crate::protocol::range::{RangeHeader, RangeTiming};
 use crate::session::peer_streams::RangeStream;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
-use crate::storage::{Destination, Store};
+use crate::storage::{Destination, StorageError, Store};
 use crate::transfer::job::answers::EarlyRange;
 
 /// How often a range's progress is reported to the sender.
@@ -36,7 +30,7 @@ pub const LATE_RANGES_MAX: usize = 64;
 /// One range on its way to the store.
 pub(super) struct Incoming<S: Store = Destination> {
     header: RangeHeader,
-    io: Arc<IncomingFile<S>>,
+    file: Arc<IncomingFile<S>>,
     progress: Arc<FileProgress>,
     written: AtomicU64,
     all_written: Notify,
@@ -45,17 +39,33 @@ pub(super) struct Incoming<S: Store = Destination> {
 impl<S: Store> Incoming<S> {
     /// A range, of which it is known where it goes.
     pub(super) fn begin<D: Driver<Store = S>>(header: RangeHeader, place: Place<D>) -> Arc<Self> {
-        let Place { io, progress } = place;
+        let Place { io: file, progress } = place;
         progress.begin();
-        Arc::new(Self { header, io, progress, written: AtomicU64::new(0), all_written: Notify::new() })
+        Arc::new(Self { header, file, progress, written: AtomicU64::new(0), all_written: Notify::new() })
     }
 
     fn is_written(&self) -> bool {
         self.written.load(Ordering::Acquire) == self.header.len
     }
 
+    /// Where its content goes.
+    pub(super) fn file(&self) -> &IncomingFile<S> {
+        &self.file
+    }
+
+    /// The place in the file of so many bytes that come at `at` of the range.
+    ///
+    /// # Errors
+    /// That it has not so many.
+    pub(super) fn place(&self, at: u64, bytes: usize) -> Result<u64, SessionError> {
+        match at + bytes as u64 > self.header.len {
+            true => Err(SessionError::Order("content beyond its range")),
+            false => Ok(self.header.offset + at),
+        }
+    }
+
     /// The part of this range that lies in the chunk at `index`.
-    fn block_len(&self, index: u64) -> usize {
+    pub(super) fn block_len(&self, index: u64) -> usize {
         let start = (index * CHUNK_BYTES).max(self.header.offset);
         let end = ((index + 1) * CHUNK_BYTES).min(self.header.offset + self.header.len);
         (end - start) as usize
@@ -130,7 +140,7 @@ impl Receiver {
                 Ok(None) => return Err(SessionError::Order("a stream ended before its range")),
                 Err(error) => return self.on_read_error(range, error),
             };
-            if range.io.is_given_up() {
+            if range.file.is_given_up() {
                 content.stop(CloseCode::DiskFailed);
                 range.all_written.notify_one();
                 return Ok(());
@@ -143,13 +153,47 @@ impl Receiver {
     }
 
     fn on_read_error(&self, range: &Incoming, error: quinn::ReadError) -> Result<(), SessionError> {
-        range.io.give_up();
+        range.file.give_up();
         range.all_written.notify_one();
         match error {
             quinn::ReadError::ConnectionLost(error) => Err(error.into()),
             // The sender gave this file up; its `Cancel` says why.
             _ => Ok(()),
         }
+    }
+}
+
+impl<D: Driver> Receiver<D> {
+    /// A chunk is in its file, or cannot be.
+    pub(super) fn on_stored(
+        &self,
+        range: &Incoming<D::Store>,
+        index: u64,
+        len: usize,
+        digest: Result<Digest, StorageError>,
+    ) {
+        match digest {
+            Ok(digest) => self.on_chunk(range, index, len as u64, digest),
+            Err(error) => {
+                range.file.give_up();
+                range.all_written.notify_one();
+                self.fail(range.header.id, error.at_destination());
+            }
+        }
+    }
+
+    /// On a disk thread.
+    fn on_chunk(&self, range: &Incoming<D::Store>, index: u64, bytes: u64, digest: Digest) {
+        self.0.tools.observer.written(&range.progress, bytes);
+        let complete = self.feed(|ledger| {
+            // Counted where it is noted: whoever ends the range finds all its other chunks noted.
+            let ends_range = range.written.fetch_add(bytes, Ordering::AcqRel) + bytes == range.header.len;
+            ledger.on_chunk(range.header.id, index, digest, ends_range)
+        });
+        if range.is_written() {
+            range.all_written.notify_one();
+        }
+        complete.into_iter().for_each(|complete| self.sum_up(complete));
     }
 }
 
@@ -163,7 +207,7 @@ async fn report(range: &Incoming, reports: &mut SendStream) {
             () = range.all_written.notified() => {}
             _ = ticks.tick() => {}
         }
-        if range.io.is_given_up() {
+        if range.file.is_given_up() {
             let _ = reports.reset(CloseCode::DiskFailed.code().into());
             return;
         }
