@@ -15,7 +15,7 @@ use crate::protocol::range::RangeTiming;
 use crate::session::SessionError;
 use crate::session::budget::Account;
 use crate::session::receiver::file::IncomingFile;
-use crate::session::receiver::range::Incoming;
+use crate::session::receiver::range::IncomingRange;
 use crate::session::receiver::{Driver, Place, ReceiveOptions, Receiver, ReceiverCommon};
 use crate::session::record::Record;
 use crate::storage::testing::memory::{ChunkContent, ManualClock, MemoryCommitter, MemoryStore};
@@ -107,7 +107,7 @@ pub(super) struct Tools {
 }
 
 /// A range that is being read, and the file that it goes to.
-type Target = (Arc<Incoming<MemoryStore>>, Arc<IncomingFile<MemoryStore>>);
+type Target = (Arc<IncomingRange<MemoryStore>>, Arc<IncomingFile<MemoryStore>>);
 
 /// One connection's receiver.
 pub(super) struct Receiving {
@@ -204,7 +204,7 @@ impl Receiving {
         stream.reading = Reading::ToDisk;
         let place: Place<Scripted> = place;
         let io = place.io.clone();
-        self.ranges.insert(number, (Incoming::begin::<Scripted>(header, place), io));
+        self.ranges.insert(number, (IncomingRange::begin::<Scripted>(header, place), io));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::range::Incoming;
+use super::range::IncomingRange;
 use super::{Driver, Receiver};
 use crate::digest::CHUNK_BYTES;
 use crate::progress::Counters;
@@ -62,7 +62,7 @@ impl Receiver {
     /// Copies one packet's bytes to the chunks that they belong to.
     pub(super) fn scatter(
         &self,
-        range: &Arc<Incoming>,
+        range: &Arc<IncomingRange>,
         blocks: &mut Blocks,
         at: u64,
         mut bytes: &[u8],
@@ -98,7 +98,7 @@ impl Receiver {
     }
 
     /// A chunk is whole. What was held of it goes to the disk.
-    fn end(&self, range: &Arc<Incoming>, blocks: &mut Blocks, index: u64) {
+    fn end(&self, range: &Arc<IncomingRange>, blocks: &mut Blocks, index: u64) {
         let Some(PartialChunk { place, gaps, .. }) = blocks.begun.remove(&index) else { return };
         blocks.gaps.keep(gaps);
         if let ChunkPlace::Memory(held) = place {
@@ -124,7 +124,7 @@ impl Receiver {
     }
 
     /// Writes and hashes one chunk on a disk thread.
-    fn store(&self, range: &Arc<Incoming>, index: u64, held: HeldChunk) {
+    fn store(&self, range: &Arc<IncomingRange>, index: u64, held: HeldChunk) {
         let (receiver, range) = (self.clone(), range.clone());
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add(held.buffer.len());
@@ -133,7 +133,7 @@ impl Receiver {
     }
 
     /// Writes a piece of a chunk that is put together in its file.
-    fn store_piece(&self, range: &Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
+    fn store_piece(&self, range: &Arc<IncomingRange>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (receiver, range) = (self.clone(), range.clone());
         let is_behind = self.0.driver.backlog.is_behind();
         self.0.driver.backlog.add_piece(piece.len());
@@ -142,7 +142,7 @@ impl Receiver {
     }
 
     /// On a disk thread. The last piece to be written is not the last one to have come.
-    fn store_piece_now(&self, range: Arc<Incoming>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
+    fn store_piece_now(&self, range: Arc<IncomingRange>, offset: u64, piece: Box<[u8]>, stored: Arc<Stored>) {
         let (count, index) = (piece.len(), offset / CHUNK_BYTES);
         let target = range.clone();
         self.keep_trying(
@@ -165,7 +165,7 @@ impl Receiver {
 
 impl<D: Driver> Receiver<D> {
     /// On a disk thread: writes and hashes one chunk, which is whole.
-    pub(super) fn store_chunk<C>(&self, range: Arc<Incoming<D::Store>>, index: u64, chunk: C)
+    pub(super) fn store_chunk<C>(&self, range: Arc<IncomingRange<D::Store>>, index: u64, chunk: C)
     where
         C: std::ops::Deref<Target = Content<D::Store>> + Send + 'static,
     {

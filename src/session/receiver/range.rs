@@ -28,7 +28,7 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(250);
 pub const LATE_RANGES_MAX: usize = 64;
 
 /// One range on its way to the store.
-pub(super) struct Incoming<S: Store = Destination> {
+pub(super) struct IncomingRange<S: Store = Destination> {
     header: RangeHeader,
     file: Arc<IncomingFile<S>>,
     progress: Arc<FileProgress>,
@@ -36,7 +36,7 @@ pub(super) struct Incoming<S: Store = Destination> {
     all_written: Notify,
 }
 
-impl<S: Store> Incoming<S> {
+impl<S: Store> IncomingRange<S> {
     /// A range, of which it is known where it goes.
     pub(super) fn begin<D: Driver<Store = S>>(header: RangeHeader, place: Place<D>) -> Arc<Self> {
         let Place { io: file, progress } = place;
@@ -95,7 +95,7 @@ impl Receiver {
         if place.io.is_given_up() && place.io.count_late_range() > LATE_RANGES_MAX {
             return Err(SessionError::Order("content without end for a file that was given up"));
         }
-        let range = <Incoming>::begin::<Online>(header, place);
+        let range = <IncomingRange>::begin::<Online>(header, place);
         if header.len <= CHUNK_BYTES {
             // `Done` will say it all; a report would only cost a packet.
             let _ = reports.finish();
@@ -130,7 +130,7 @@ impl Receiver {
     }
 
     /// Reads the range as it comes, in any order, and hands whole chunks to the disk.
-    async fn read_content(&self, range: &Arc<Incoming>, content: &mut RangeStream) -> Result<(), SessionError> {
+    async fn read_content(&self, range: &Arc<IncomingRange>, content: &mut RangeStream) -> Result<(), SessionError> {
         let mut blocks = Blocks::default();
         let mut arrived = 0;
         while arrived < range.header.len {
@@ -152,7 +152,7 @@ impl Receiver {
         if content.has_more().await { Err(SessionError::Order("content beyond its range")) } else { Ok(()) }
     }
 
-    fn on_read_error(&self, range: &Incoming, error: quinn::ReadError) -> Result<(), SessionError> {
+    fn on_read_error(&self, range: &IncomingRange, error: quinn::ReadError) -> Result<(), SessionError> {
         range.file.give_up();
         range.all_written.notify_one();
         match error {
@@ -167,7 +167,7 @@ impl<D: Driver> Receiver<D> {
     /// A chunk is in its file, or cannot be.
     pub(super) fn on_stored(
         &self,
-        range: &Incoming<D::Store>,
+        range: &IncomingRange<D::Store>,
         index: u64,
         len: usize,
         digest: Result<Digest, StorageError>,
@@ -183,7 +183,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// On a disk thread.
-    fn on_chunk(&self, range: &Incoming<D::Store>, index: u64, bytes: u64, digest: Digest) {
+    fn on_chunk(&self, range: &IncomingRange<D::Store>, index: u64, bytes: u64, digest: Digest) {
         self.0.tools.observer.written(&range.progress, bytes);
         let complete = self.feed(|ledger| {
             // Counted where it is noted: whoever ends the range finds all its other chunks noted.
@@ -198,7 +198,7 @@ impl<D: Driver> Receiver<D> {
 }
 
 /// Tells the sender how much is written, until all is or nobody wants it any more.
-async fn report(range: &Incoming, reports: &mut SendStream) {
+async fn report(range: &IncomingRange, reports: &mut SendStream) {
     let mut ticks = interval(REPORT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = 0;
