@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Driver, ReceiveOptions, Receiver};
 use crate::progress::Event;
-use crate::protocol::message::{Header, IfExists, SkipReason};
+use crate::protocol::message::{Header, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::session::budget::Hold;
 use crate::storage::{DIRECTORY_BYTES, DirMeta, DirMode, Durability, Meta, StorageError, Store, mode};
@@ -63,8 +63,7 @@ impl<D: Driver> Receiver<D> {
     pub(super) fn take_dir(&self, header: &Header, path: WirePath) -> Result<(), StorageError> {
         let ReceiveOptions { root, policy, leaves_directories, .. } = &self.0.options;
         if !policy.blind {
-            let replaces = policy.if_exists == IfExists::Replace;
-            let there = if replaces { None } else { root.stat_dir(&path)? };
+            let there = if self.0.options.replaces() { None } else { root.stat_dir(&path)? };
             let meta = meta_at_end(header, there.as_ref(), *leaves_directories);
             let is_changed = meta.mode != DirMode::Kept;
             if is_changed && mode::is_blind(header.mode) {

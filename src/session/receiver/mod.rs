@@ -41,7 +41,7 @@ use super::record::Record;
 use super::{SessionError, feed_ledger};
 use crate::digest::ChunkHasher;
 use crate::progress::{FileProgress, Observer};
-use crate::protocol::message::{Failure, Header, IfExists, SenderMessage, Target};
+use crate::protocol::message::{Failure, Header, IfExists, Kind, SenderMessage, Status, Target};
 use crate::protocol::path::{PATH_BYTES_MAX, WirePath};
 use crate::storage::{Delivered, Destination, Doubts, Meta, Owner, Replace, StorageError, Store};
 use crate::transfer::file::resume::Policy;
@@ -268,6 +268,31 @@ impl<D: Driver> Receiver<D> {
 }
 
 impl<S: Store> ReceiveOptions<S> {
+    /// The name below the root that an offer means.
+    fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
+        let path = match &self.to {
+            None => header.path.clone(),
+            Some(to) if self.is_new_name(header, to)? => to.clone(),
+            Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
+        };
+        (self.allows)(header, &path).map(|()| path)
+    }
+
+    /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
+    fn is_new_name(&self, header: &Header, to: &WirePath) -> Result<bool, Failure> {
+        let single = header.kind != Kind::Dir && header.path.parent().is_none();
+        if self.target == Target::Directory || !single {
+            return Ok(false);
+        }
+        let there = self.root.stat_dir(to).map_err(|error| error.at_destination())?;
+        Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
+    }
+
+    /// Whether what exists may be replaced.
+    fn replaces(&self) -> bool {
+        self.policy.if_exists == IfExists::Replace
+    }
+
     /// Whether that is a file which this sender has delivered before.
     fn was_delivered(&self, there: &Meta) -> bool {
         let known = self.delivered.as_ref().zip(self.owner.as_ref());

@@ -55,7 +55,7 @@ impl<S: Store> Look<'_, S> {
         let is_apart = root.tells_names_apart(&path);
         // What an earlier connection of this job is about to commit does no harm where everything may be replaced, unless the
         // disk takes its name for this one: then it would replace what was called the same.
-        let waits = policy.if_exists != IfExists::Replace || !is_apart;
+        let waits = !self.options.replaces() || !is_apart;
         let (mut plan, mut changed) = self.look(&path, None)?;
         // Most files of a job that is run again are there, and to ask for a partial file costs as much as to look at the file.
         let is_same = plan == Plan::Skip(SkipReason::Same) && is_apart;
@@ -165,11 +165,11 @@ impl<D: Driver> Receiver<D> {
     /// # Errors
     /// When the other one would be replaced.
     pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Failure> {
-        let ReceiveOptions { root, policy, dry_run, .. } = &self.0.options;
+        let ReceiveOptions { root, dry_run, .. } = &self.0.options;
         if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
         }
-        let replaces = policy.if_exists == IfExists::Replace;
+        let replaces = self.0.options.replaces();
         if replaces && !self.is_apart_above(header, path)? {
             return Ok(None);
         }
@@ -201,7 +201,7 @@ impl<D: Driver> Receiver<D> {
         asked: Result<bool, StorageError>,
         first: &WirePath,
     ) -> Result<bool, Failure> {
-        let replaces = self.0.options.policy.if_exists == IfExists::Replace;
+        let replaces = self.0.options.replaces();
         let refuse_below = || {
             if replaces && header.kind == Kind::Dir {
                 self.feed(|ledger| ledger.refuse_below(path, first));
@@ -271,9 +271,9 @@ impl<D: Driver> Receiver<D> {
     /// Remembers the name of a file that an earlier connection has brought, so that no later one replaces the file whose name the
     /// disk takes for this one.
     pub(super) fn note_done(&self, header: &Header) {
-        let ReceiveOptions { root, policy, .. } = &self.0.options;
-        let Ok(path) = self.destination(header) else { return };
-        if policy.if_exists == IfExists::Replace && !root.tells_names_apart(&path) {
+        let options = &self.0.options;
+        let Ok(path) = options.destination(header) else { return };
+        if options.replaces() && !options.root.tells_names_apart(&path) {
             self.feed(|ledger| ledger.note_name(header.id, &path));
         }
     }

@@ -10,7 +10,7 @@ use super::name::{Decision, Look};
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
 use crate::broken::BreakableRule;
 use crate::progress::{FilePhase, FileProgress};
-use crate::protocol::message::{Failure, FileId, Header, Kind, Mtime, SkipReason, Status, Target};
+use crate::protocol::message::{Failure, FileId, Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
 use crate::storage::{Commits, Committed, DirMeta, DirMode, FileIo, Files, ReadFile, StorageError, Store, Touch};
 use crate::transfer::file::ReceiveFile;
@@ -69,7 +69,7 @@ impl<D: Driver> Receiver<D> {
         if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
             return Ok(());
         }
-        let named = self.destination(header).and_then(|path| {
+        let named = self.0.options.destination(header).and_then(|path| {
             let is_another = self.is_another(header, &path)?;
             Ok(is_another.map(|is_another| (path, is_another)))
         });
@@ -84,27 +84,6 @@ impl<D: Driver> Receiver<D> {
             Err(failure) => self.refuse(header.id, failure),
         }
         Ok(())
-    }
-
-    /// The name below our root that an offer means.
-    pub(super) fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
-        let options = &self.0.options;
-        let path = match &options.to {
-            None => header.path.clone(),
-            Some(to) if self.is_new_name(header, to)? => to.clone(),
-            Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
-        };
-        (options.allows)(header, &path).map(|()| path)
-    }
-
-    /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
-    fn is_new_name(&self, header: &Header, to: &WirePath) -> Result<bool, Failure> {
-        let single = header.kind != Kind::Dir && header.path.parent().is_none();
-        if self.0.options.target == Target::Directory || !single {
-            return Ok(false);
-        }
-        let there = self.0.options.root.stat_dir(to).map_err(|error| error.at_destination())?;
-        Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 
     fn act(&self, header: &Header, decision: Decision) -> Result<(), StorageError> {
@@ -156,12 +135,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Goes on when the name is durable.
-    pub(super) fn after_names(
-        &self,
-        header: &Header,
-        path: WirePath,
-        then: impl FnOnce(&Self, &Header) + Send + 'static,
-    ) {
+    fn after_names(&self, header: &Header, path: WirePath, then: impl FnOnce(&Self, &Header) + Send + 'static) {
         self.wait_for_names(header.clone(), path, Box::new(then), 0);
     }
 
@@ -180,7 +154,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// A directory or a link is in place.
-    pub(super) fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
+    fn on_made(&self, header: &Header, path: &WirePath, directory: bool) {
         self.0.has_placed.store(true, Ordering::Relaxed);
         if directory {
             self.keep_for_the_end(path, DirMeta { mtime: header.mtime, mode: DirMode::Narrowed(header.mode) });
@@ -189,7 +163,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// On a disk thread: the content of an offer is wanted.
-    pub(super) fn on_start(&self, header: &Header, path: WirePath, start: Start) {
+    fn on_start(&self, header: &Header, path: WirePath, start: Start) {
         let progress = FileProgress::new(header.path.to_string(), header.size, start.from, start.why);
         if start.from > 0 {
             progress.set_phase(FilePhase::Checking);
@@ -276,7 +250,7 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Gives what is there, last changed at `changed`, the permission bits of what is on offer.
-    pub(super) fn set_mode(&self, header: &Header, path: WirePath, changed: Option<Mtime>) -> Result<(), StorageError> {
+    fn set_mode(&self, header: &Header, path: WirePath, changed: Option<Mtime>) -> Result<(), StorageError> {
         let options = &self.0.options;
         if options.dry_run {
             self.skip(header, SkipReason::Mode);
