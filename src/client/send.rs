@@ -105,7 +105,10 @@ async fn send_over(plan: &Arc<SendJob>, link: &mut ServerConnection, observer: &
     let mut roles = Roles::default();
     roles.send(
         sender.clone(),
-        walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| look_for(&walking, left_out, found)),
+        walk_on_a_thread(FOUND_AHEAD, no_thread, move |found| {
+            // It fails only when nobody takes what is found any more.
+            let _ = walk_sources(&walking, left_out, found);
+        }),
     );
     let (disk, connection) = (link.disk.queue(), link.connection.clone());
     let (first, is_ours) = ((&link.connection, &link.control), || sender.is_busy());
@@ -168,12 +171,7 @@ impl<W: Future<Output = SessionError>> ConversationEnd for SendingEnd<'_, W> {
 }
 
 /// On a thread: walks the local paths until everything is found or nobody takes it any more.
-fn look_for(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) {
-    // It fails only when nobody takes what is found any more.
-    let _ = find_all(plan, left_out, found);
-}
-
-fn find_all(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) -> Result<(), FinderClosed> {
+fn walk_sources(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) -> Result<(), FinderClosed> {
     let options = &plan.options;
     let mut requests = Vec::new();
     for request in plan.requests.get_or_init(|| storage::local_requests(&plan.paths)) {
@@ -194,13 +192,7 @@ fn find_all(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) -> Res
     for WalkRequest { root, at, .. } in requests {
         let mut listing = NameList::new(root, at, plan.filters.clone());
         for expanded in names.iter().flat_map(|name| listing.expand(name)) {
-            match expanded {
-                Ok(request) => walk.add(request),
-                Err((name, failure)) => found.blocking_send(WalkEntry::Problem { name, failure })?,
-            }
-            while let ControlFlow::Continue(item) = walk.step() {
-                item.map_or(Ok(()), |item| found.blocking_send(item))?;
-            }
+            found.walk(&mut walk, expanded)?;
         }
     }
     walk.conclusion().map_or(Ok(()), |note| found.blocking_send(note))

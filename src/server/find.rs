@@ -62,7 +62,7 @@ impl GetSelection {
 /// Passes on what is wanted, until everything is found or nobody takes it any more.
 ///
 /// `left_out` is the directory that they go to; `room` is for names that are looked at.
-pub(super) fn look_for(
+pub(super) fn walk_selection(
     grant: &Grant,
     wanted: GetSelection,
     left_out: LeftOut,
@@ -91,7 +91,7 @@ pub(super) fn look_for(
         None => storage::expand(&grant.tree(), &get.patterns, &mut asked),
         Some(names) => {
             let base = get.patterns.first().map_or(&b""[..], Vec::as_slice);
-            names.look_for(&grant.tree(), base, filters, &mut asked);
+            names.walk_each(&grant.tree(), base, filters, &mut asked);
         }
     }
     if let Some(note) = asked.walk.conclusion() {
@@ -100,8 +100,8 @@ pub(super) fn look_for(
 }
 
 impl NamesToCome {
-    /// Looks for each name as it comes. A list that breaks off ends with its connection.
-    fn look_for(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut PatternWalk<'_>) {
+    /// Walks what each name leads to, as it comes. A list that breaks off ends with its connection.
+    fn walk_each(mut self, tree: &Tree, base: &[u8], filters: Filters, asked: &mut PatternWalk<'_>) {
         let mut listing = match storage::directory(base) {
             Ok(base) => NameList::new(tree.clone(), base, filters),
             Err(failure) => {
@@ -133,18 +133,7 @@ struct PatternWalk<'a> {
 
 impl PatternWalk<'_> {
     fn pass_on(&mut self, expanded: Expanded) -> Result<(), FinderClosed> {
-        match expanded {
-            Ok(request) => self.walk.add(request),
-            Err((name, failure)) => return self.found.blocking_send(WalkEntry::Problem { name, failure }),
-        }
-        while let ControlFlow::Continue(item) = self.walk.step() {
-            match item {
-                Some(item) => self.found.blocking_send(item)?,
-                None if self.found.is_over() => return Err(FinderClosed),
-                None => {}
-            }
-        }
-        Ok(())
+        self.found.walk(&mut self.walk, expanded)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use tokio::sync::Notify;
@@ -10,7 +11,7 @@ use tracing::warn;
 
 use super::SessionError;
 use crate::protocol::message::{Failure, Kind, Message, Status};
-use crate::storage::{WalkEntry, plain};
+use crate::storage::{Expanded, Walk, WalkEntry, plain};
 
 /// Names that a walk may be ahead of their headers.
 pub const FOUND_AHEAD: usize = 1024;
@@ -117,6 +118,25 @@ impl<T: Item> Finder<T> {
     /// Whether nobody takes what is found any more. For a walk that may find nothing for long.
     pub(crate) fn is_over(&self) -> bool {
         self.0.state().is_over
+    }
+}
+
+impl Finder<WalkEntry> {
+    /// Walks what a pattern or a name has led to, before the next is looked up, so that no more waits to be taken than there
+    /// is room for.
+    pub(crate) fn walk(&self, walk: &mut Walk, expanded: Expanded) -> Result<(), FinderClosed> {
+        match expanded {
+            Ok(request) => walk.add(request),
+            Err((name, failure)) => return self.blocking_send(WalkEntry::Problem { name, failure }),
+        }
+        while let ControlFlow::Continue(item) = walk.step() {
+            match item {
+                Some(item) => self.blocking_send(item)?,
+                None if self.is_over() => return Err(FinderClosed),
+                None => {}
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::ServerEnd;
 use super::served_place::ServedPlace;
 use crate::protocol::message::{ListedName, Names};
-use crate::server::find::{GetSelection, look_for};
+use crate::server::find::{GetSelection, walk_selection};
 use crate::server::job::JobRole;
 use crate::server::status::Direction;
 use crate::session::SessionError;
@@ -44,7 +44,7 @@ impl ServerEnd {
         let left_out = LeftOut::at(destination).or(recognise);
         let name_room = self.client.account.name_room();
         let look = move |found: &_| {
-            look_for(&grant, wanted, left_out, name_room, found);
+            walk_selection(&grant, wanted, left_out, name_room, found);
             drop(filter_room);
         };
         roles.send(sender, walk_on_a_thread(FOUND_AHEAD, no_thread, look));
