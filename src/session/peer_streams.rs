@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream, SendStream};
@@ -28,11 +29,12 @@ pub(crate) struct PeerStreams {
     connection: Connection,
     unread: Arc<Unread>,
     early: VecDeque<(SendStream, RecvStream)>,
+    early_since: Option<Instant>,
 }
 
 impl PeerStreams {
     pub(crate) fn new(connection: Connection, unread: Arc<Unread>) -> Self {
-        Self { connection, unread, early: VecDeque::new() }
+        Self { connection, unread, early: VecDeque::new(), early_since: None }
     }
 
     /// The next one. Safe to cancel.
@@ -53,7 +55,13 @@ impl PeerStreams {
     pub(crate) async fn await_early(&mut self) -> Result<(), ConnectionError> {
         let stream = self.accept().await?;
         self.early.push_back(stream);
+        self.early_since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Since when some have waited so.
+    pub(crate) fn early_since(&self) -> Option<Instant> {
+        self.early_since
     }
 }
 

@@ -68,9 +68,8 @@ struct ServerEnd {
     committer: Committer,
     /// As the operator knows it.
     peer: Arc<Peer>,
-    /// Streams of which nobody knows yet what they are for, and since when there are some.
+    /// Streams of which nobody knows yet what they are for.
     streams: PeerStreams,
-    early_since: Option<Instant>,
     /// No role, and no probe, takes the streams that come now.
     awaits_streams: bool,
     /// As long as something is not read that the conversation should read.
@@ -128,7 +127,6 @@ impl Conversation {
             peer,
             place,
             streams,
-            early_since: None,
             awaits_streams: true,
             unread: None,
             held_since: None,
@@ -181,7 +179,7 @@ impl ConversationEnd for ServerEnd {
     fn begin_step(&mut self, roles: &Roles) -> Result<bool, SessionError> {
         // Digests that wait for ours need no message to go on: for them there is no end of patience.
         let hears = self.takes_offers(roles) && roles.sender().is_none_or(Sender::has_room_for_digests);
-        self.look_at_unread(hears && self.early_since.is_none())?;
+        self.look_at_unread(hears && self.streams.early_since().is_none())?;
         self.awaits_streams = !roles.takes_streams() && !self.queries.is_probing();
         Ok(hears)
     }
@@ -192,7 +190,6 @@ impl ConversationEnd for ServerEnd {
             () = tokio::time::sleep(HELD_LOOK), if self.unread.is_some() => Ok(ServerEvent::Step),
             opened = self.streams.await_early(), if self.awaits_streams => {
                 opened?;
-                self.early_since.get_or_insert_with(Instant::now);
                 Ok(ServerEvent::Step)
             }
             answered = self.queries.answered() => answered.map(|()| ServerEvent::Step),
@@ -280,7 +277,7 @@ impl ServerEnd {
         if let Some(known) = &mut self.client.known {
             known.is_at(self.client.connection.remote_address());
         }
-        if self.early_since.is_some_and(|since| now.duration_since(since) > ATTENTION_DEADLINE) {
+        if self.streams.early_since().is_some_and(|since| now.duration_since(since) > ATTENTION_DEADLINE) {
             return Err(SessionError::Timeout("say what its streams are for"));
         }
         if roles.receiver().is_some_and(|receiver| receiver.is_left_begun(now)) {
@@ -306,7 +303,6 @@ impl ServerEnd {
 
     /// The streams that are there, and those that come, for whoever knows what they are for.
     fn take_streams(&mut self) -> PeerStreams {
-        self.early_since = None;
         let AdmittedClient { connection, unread, .. } = &self.client;
         std::mem::replace(&mut self.streams, PeerStreams::new(connection.clone(), unread.clone()))
     }
