@@ -28,8 +28,6 @@ mod policer;
 mod rivals;
 #[path = "congestion/sheet.rs"]
 mod sheet;
-#[path = "../tests/support/sim/mod.rs"]
-mod sim;
 #[path = "congestion/table.rs"]
 mod table;
 #[path = "congestion/tcp.rs"]
@@ -40,6 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use qft::congestion::{ControllerConfig, PathState};
+use qft_sim as sim;
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use sim::{Factory, FlowConfig, LinkConfig, Loss, Report, Scenario, Tls, run};
 use table::{Link, Table};

@@ -5,7 +5,7 @@
 mod alone;
 mod congestion;
 mod recall;
-#[path = "../support/sim/mod.rs"]
-mod sim;
 mod simulator;
 mod stall;
+
+use qft_sim as sim;

@@ -62,11 +62,6 @@ impl Scoreboard {
         self.in_flight
     }
 
-    /// When the oldest one in flight left.
-    pub(super) fn head_sent(&self) -> Option<u64> {
-        self.segments.front().map(|(_, sent)| sent.at)
-    }
-
     /// A segment that must be sent again.
     pub(super) fn next_lost(&mut self) -> Option<u64> {
         while let Some(&number) = self.lost.front() {
