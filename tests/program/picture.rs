@@ -5,11 +5,12 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use vt100::{Cell, Color, Screen};
+
+use crate::support::bin::write_letters;
 
 const ROWS: u16 = 13;
 const COLUMNS: u16 = 92;
@@ -57,7 +58,7 @@ fn record() -> Vec<u8> {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().expect("it has one")).expect("made");
         let mut file = File::create(&path).expect("made");
-        io::copy(&mut io::repeat(b'x').take(mib << 20), &mut file).expect("written");
+        write_letters(&mut file, mib << 20);
     }
     let qft = env!("CARGO_BIN_EXE_qft");
     let home = |name: &str| dir.path().join(name);

@@ -56,12 +56,12 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Bytes that differ from place to place.
 pub fn content(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ len as u64;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
+    let mut bytes = vec![0; len.next_multiple_of(8)];
+    for word in bytes.as_chunks_mut().0 {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        *word = state.to_le_bytes();
     }
     bytes.truncate(len);
     bytes

@@ -35,9 +35,12 @@ impl Noise {
     }
 
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
-        for word in bytes.chunks_mut(8) {
-            let next = self.next().to_le_bytes();
-            word.copy_from_slice(&next[..word.len()]);
+        let (words, rest) = bytes.as_chunks_mut();
+        for word in words {
+            *word = self.next().to_le_bytes();
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&self.next().to_le_bytes()[..rest.len()]);
         }
     }
 
@@ -53,13 +56,17 @@ pub(crate) fn write_noise(path: &Path, size: u64, seed: u64) {
     fs::create_dir_all(path.parent().expect("a file has a parent")).expect("directories");
     let mut file = File::create(path).expect("a file");
     let mut noise = Noise::new(seed);
-    let mut block = vec![0; BLOCK.min(size as usize)];
+    let mut block = noise.bytes(BLOCK.min(size as usize));
     let mut left = size as usize;
     while left > 0 {
         let now = left.min(block.len());
-        noise.fill(&mut block[..now]);
         file.write_all(&block[..now]).expect("written");
         left -= now;
+        // The next block is another one at every place. To make it anew takes long where nothing is optimised.
+        if left > 0 {
+            block.rotate_left(24);
+            noise.fill(&mut block[..8]);
+        }
     }
 }
 
@@ -205,7 +212,8 @@ pub(crate) fn assert_same_content(expected: &Path, found: &Path) {
 /// there is nothing to read.
 pub(crate) fn first_difference(left: &Path, right: &Path) -> Option<u64> {
     let files = [left, right].map(|path| File::open(path).expect("it opens"));
-    let mut blocks = [vec![0; BLOCK], vec![0; BLOCK]];
+    let len = files[0].metadata().expect("it is open").len();
+    let mut blocks = [(); 2].map(|()| vec![0; len.clamp(1, BLOCK as u64) as usize]);
     let mut at = 0;
     while let Some(data) = files.iter().filter_map(|file| next_data(file, at)).min() {
         at = at.max(data - data % BLOCK as u64);
