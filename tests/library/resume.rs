@@ -76,8 +76,8 @@ async fn only_what_a_part_lacks_crosses_the_wire() {
 }
 
 #[tokio::test]
-async fn one_flipped_byte_in_the_middle_of_a_gibibyte_costs_one_chunk() {
-    const SIZE: u64 = 1 << 30;
+async fn one_flipped_byte_in_the_middle_of_a_large_file_costs_one_chunk() {
+    const SIZE: u64 = 256 * MIB;
     let pair = Pair::new();
     write_noise(&pair.src("f"), SIZE, 1);
     let part = make_part(&pair.src("f"), &pair.served("f"), SIZE);
@@ -375,12 +375,12 @@ async fn two_jobs_that_send_the_same_file_do_not_mix() {
     assert_same(&pair.src(""), &pair.served(""));
 }
 
-/// A few large files and many small ones: about 270 MB.
-fn make_job(top: &Path) {
+/// A few large files and many small ones.
+fn make_job(top: &Path, large_bytes: u64, small: u64) {
     for n in 0..4 {
-        write_noise(&top.join(format!("large/{n}")), 60 * MIB + n, n);
+        write_noise(&top.join(format!("large/{n}")), large_bytes + n, n);
     }
-    for n in 0..2000 {
+    for n in 0..small {
         write_noise(&top.join(format!("small/{}/{n}", n % 7)), 4096 + n, n);
     }
 }
@@ -388,7 +388,7 @@ fn make_job(top: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_outlives_its_server_and_counts_each_file_once() {
     let mut pair = Pair::new();
-    make_job(&pair.src(""));
+    make_job(&pair.src(""), 60 * MIB, 2000);
     let total = total_bytes(&pair.src(""));
     let mut job = pair.sending(SendOptions::default());
     let counters = job.counters();
@@ -427,12 +427,13 @@ async fn a_job_outlives_its_server_and_counts_each_file_once() {
 /// However often the connection breaks, whoever heard of it last, and in the next run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_finds_its_name_taken_steps_aside_once() {
+    const SMALL: u64 = 800;
     for is_sent in [true, false] {
         let mut pair = Pair::new();
         let (from, to) = if is_sent { (pair.src(""), pair.served("")) } else { (pair.served(""), pair.got("")) };
-        make_job(&from);
+        make_job(&from, 24 * MIB, SMALL);
         let total = total_bytes(&from);
-        let names = || (0..4).map(|n| format!("large/{n}")).chain((0..2000).map(|n| format!("small/{}/{n}", n % 7)));
+        let names = || (0..4).map(|n| format!("large/{n}")).chain((0..SMALL).map(|n| format!("small/{}/{n}", n % 7)));
         names().for_each(|name| write_small(&to.join(name), b"taken"));
         let start = |pair: &Pair| {
             let if_exists = IfExists::Rename;
@@ -455,7 +456,7 @@ async fn what_finds_its_name_taken_steps_aside_once() {
             assert!(!to.join(format!("{name}~2")).exists(), "{name}, sent: {is_sent}");
         }
         let again = Outcome::of(start(&pair)).await.report;
-        assert_eq!((again.done, again.skipped, again.failed), (0, 2004, 0), "sent: {is_sent}");
+        assert_eq!((again.done, again.skipped, again.failed), (0, SMALL + 4, 0), "sent: {is_sent}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The real program, killed without warning at either end, and a disk that does not keep what it promised.
 //!
-//! An ordinary run kills 20 times in a job of 75 MB; `QFT_TEST_KILL_SHARE=1` makes it 300 MB, and
+//! An ordinary run kills 16 times in a job of 50 MB; `QFT_TEST_KILL_SHARE=1` makes it 300 MB, and
 //! `QFT_TEST_KILLS=200` kills more often.
 
 mod place;
@@ -19,11 +19,11 @@ use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
 
-/// Kills of an ordinary run, spread over both ends and both directions.
-const KILLS: u64 = 20;
+/// Kills of an ordinary run: each end, in each direction, by time and by what has arrived, twice.
+const KILLS: u64 = 16;
 
-/// Of the job of 300 MB an ordinary run takes a quarter, for the sake of slow disks: it is written forty times.
-const SHARE: u64 = 4;
+/// Of the job of 300 MB an ordinary run takes a sixth, for the sake of slow disks: it is written more than thirty times.
+const SHARE: u64 = 6;
 
 /// What may be sent again although the disk seems to have it: a chunk that is being written on each of a few
 /// disk threads is there in part only.
