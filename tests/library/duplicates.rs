@@ -24,6 +24,9 @@ const LARGE: usize = 3 << 20;
 const SMALL: usize = 20_000;
 const SMALL_FILES: usize = 50;
 
+/// Transfers in one of which this machine has to be quick enough: to who gets too little of it, the link is never idle.
+const TRIES: usize = 5;
+
 /// A server behind a relay, and a client; both keep to [`RATE`].
 struct Ends {
     field: Field,
@@ -71,33 +74,38 @@ fn assert_there(at: &Path, files: &[(String, Vec<u8>)]) {
 #[tokio::test]
 async fn the_end_of_a_send_over_a_lossy_path_comes_several_times() {
     for files in trees() {
-        let ends = Ends::new(LOSS).await;
-        let place = tempfile::tempdir().unwrap();
-        for (name, bytes) in &files {
-            field::write(&place.path().join(name), bytes);
+        let mut seen = Vec::new();
+        while !seen.iter().any(|(up, down)| *up > SHORT && *down > 0) {
+            assert!(seen.len() < TRIES, "what was lost was sent again once, or the last word was said once: {seen:?}");
+            let ends = Ends::new(LOSS).await;
+            let place = tempfile::tempdir().unwrap();
+            for (name, bytes) in &files {
+                field::write(&place.path().join(name), bytes);
+            }
+            let report = ends.send(&place.path().join("tree")).await;
+            assert_eq!(report.bytes_written, files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+            assert_there(&ends.field.path(""), &files);
+            seen.push(ends.relay.copies());
         }
-        let report = ends.send(&place.path().join("tree")).await;
-        assert_eq!(report.bytes_written, files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
-        assert_there(&ends.field.path(""), &files);
-        let (up, down) = ends.relay.copies();
-        assert!(up > SHORT, "what was lost was sent again once");
-        assert!(down > 0, "the last word was said once");
     }
 }
 
 #[tokio::test]
 async fn the_end_of_a_get_over_a_lossy_path_comes_several_times() {
     for files in trees() {
-        let ends = Ends::new(LOSS).await;
-        let place = tempfile::tempdir().unwrap();
-        for (name, bytes) in &files {
-            field::write(&ends.field.path(name), bytes);
+        let mut seen = Vec::new();
+        while !seen.iter().any(|(_, down)| *down > SHORT) {
+            assert!(seen.len() < TRIES, "what was lost was sent again once: {seen:?}");
+            let ends = Ends::new(LOSS).await;
+            let place = tempfile::tempdir().unwrap();
+            for (name, bytes) in &files {
+                field::write(&ends.field.path(name), bytes);
+            }
+            let report = ends.get("tree", place.path()).await;
+            assert_eq!(report.bytes_written, files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
+            assert_there(place.path(), &files);
+            seen.push(ends.relay.copies());
         }
-        let report = ends.get("tree", place.path()).await;
-        assert_eq!(report.bytes_written, files.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>());
-        assert_there(place.path(), &files);
-        let (_, down) = ends.relay.copies();
-        assert!(down > SHORT, "what was lost was sent again once");
     }
 }
 

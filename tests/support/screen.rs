@@ -169,8 +169,11 @@ impl Terminal {
 }
 
 fn push_row(text: &mut String, screen: &vt100::Screen, row: u16) {
-    text.extend(screen.rows(0, COLUMNS).nth(row.into()));
-    if !screen.row_wrapped(row) {
+    let shown = screen.rows(0, COLUMNS).nth(row.into()).unwrap_or_default();
+    // What is said above bars, which a slow transfer has, is filled up with blanks to the edge, and the next line follows.
+    let is_filled = shown.ends_with("  ");
+    text.push_str(&shown);
+    if is_filled || !screen.row_wrapped(row) {
         text.push('\n');
     }
 }
