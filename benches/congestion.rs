@@ -205,7 +205,7 @@ fn main() {
 /// Ours, and quinn's two, each alone on a link.
 fn links() {
     let chosen = Selection::from_args();
-    let tls = Tls::new();
+    let tls = Tls::generate();
     NOTES.iter().skip(1).for_each(|note| println!("{note}"));
     for &mbit in &chosen.rates {
         for &rtt in &chosen.rtts {

@@ -35,7 +35,7 @@ pub fn without(names: &str, out: Option<&Path>, only: Option<&str>) {
         .filter(|cell| only.is_none_or(|only| cell.kind.contains(only) || cell.name.contains(only)))
         .collect();
     let mut sheet = Sheet::new(&NOTES);
-    let tls = Tls::new();
+    let tls = Tls::generate();
     let began = Instant::now();
     let base = figures(&cells, Without::default(), &tls);
     for (cell, figures) in cells.iter().zip(&base) {

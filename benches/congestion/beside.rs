@@ -34,7 +34,7 @@ const BESIDE_NOTES: [&str; 7] = [
 
 /// Ours beside others, in drop-tail queues.
 pub fn beside(out: Option<&Path>, only: Option<&str>) {
-    let tls = Tls::new();
+    let tls = Tls::generate();
     let mut sheet = Sheet::new(&BESIDE_NOTES);
     let mut alone = Alone::default();
     let chosen = |name: &String| only.is_none_or(|only| name.contains(only));
@@ -169,7 +169,7 @@ const ECN_NOTES: [&str; 5] = [
 
 /// Queues that mark.
 pub fn ecn(out: Option<&Path>, only: Option<&str>) {
-    let tls = Tls::new();
+    let tls = Tls::generate();
     let mut sheet = Sheet::new(&ECN_NOTES);
     for (word, discipline) in [("step", STEP), ("codel", Discipline::CoDel), ("fq_codel", Discipline::FqCodel)] {
         for (mbit, rtt) in [(100.0, 20.0), (100.0, 50.0), (30.0, 50.0), (100.0, 200.0)] {

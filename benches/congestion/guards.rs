@@ -18,7 +18,7 @@ const NOTES: [&str; 2] = [
 
 /// Runs them, or those whose name or kind has `only` in it.
 pub fn guards(out: Option<&Path>, only: Option<&str>) {
-    let ours = Ours { without: Without::default(), tls: Tls::new() };
+    let ours = Ours { without: Without::default(), tls: Tls::generate() };
     let mut sheet = Sheet::new(&NOTES);
     let chosen = |cell: &Cell| only.is_none_or(|only| cell.kind.contains(only) || cell.name.contains(only));
     for Cell { kind, name, run } in all().into_iter().filter(chosen) {

@@ -20,7 +20,7 @@ const POLICER_NOTES: [&str; 4] = [
 
 /// Token buckets without a queue.
 pub fn policer(out: Option<&Path>) {
-    let tls = Tls::new();
+    let tls = Tls::generate();
     let mut sheet = Sheet::new(&POLICER_NOTES);
     for rtt in [20.0, 50.0, 100.0] {
         for (mbit, burst) in [(20.0, 64_000), (20.0, 500_000), (48.0, 128_000), (5.0, 32_000), (90.0, 1_000_000)] {

@@ -7,7 +7,7 @@ use crate::sim::{FlowConfig, LinkConfig, Scenario, Tls, run};
 
 /// TCP alone and beside TCP, to be compared with the kernel's over the emulator.
 pub fn tcp() {
-    let tls = Tls::new();
+    let tls = Tls::generate();
     let cell = |mbit, rtt, loss, queue, first, second| (mbit, rtt, loss, queue, first, second);
     use Rival::{Bbr1, Cubic};
     for (mbit, rtt, loss, queue, first, second) in [

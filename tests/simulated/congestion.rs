@@ -76,7 +76,7 @@ impl Cell {
         scenario.measure_from = secs(1) + self.rtt() * 14;
         let measured = if self.mbit > 100 { secs(3) } else { secs(12) };
         scenario.end = scenario.measure_from + measured.max(self.rtt() * 20);
-        run(&scenario, &Tls::new())
+        run(&scenario, &Tls::generate())
     }
 
     /// What of the bounds the controller misses; `None` when it meets them all.
@@ -149,7 +149,7 @@ fn bursty_loss_costs_no_more_than_what_is_lost() {
         let mut scenario =
             Scenario::new(cell.link(), FlowConfig::new(ours())).loss(Loss::Gilbert { share: 0.05, burst: 5.0 });
         (scenario.end, scenario.seed) = (secs(20), seed);
-        let flow = run(&scenario, &Tls::new()).flows.remove(0);
+        let flow = run(&scenario, &Tls::generate()).flows.remove(0);
         shares.push(flow.share);
         resent.push(flow.resent);
     }
@@ -237,7 +237,7 @@ fn the_same_seed_gives_the_same_figures_and_another_seed_others() {
         scenario.measure_from = secs(2);
         scenario.end = secs(6);
         scenario.trace_every = ms(100);
-        run(&scenario, &Tls::new())
+        run(&scenario, &Tls::generate())
     };
     assert_eq!(with_seed(7), with_seed(7));
     assert_ne!(with_seed(7).flows[0].trace, with_seed(8).flows[0].trace);
@@ -253,7 +253,7 @@ fn completion(cell: Cell, mib: u64, late: Duration, seed: u64) -> f64 {
     scenario.end = secs(100);
     scenario.wake_late = late;
     scenario.seed = seed;
-    let took = run(&scenario, &Tls::new()).flows[0].finished.expect("a hundred seconds are plenty");
+    let took = run(&scenario, &Tls::generate()).flows[0].finished.expect("a hundred seconds are plenty");
     (mib << 20) as f64 / scenario.limit() / took.as_secs_f64()
 }
 
@@ -279,7 +279,7 @@ fn a_slow_path_queues_the_first_flight_and_no_more() {
         link.queue = crate::sim::bytes_in(link.rate, secs(2));
         let mut scenario = Scenario::new(link, FlowConfig::new(ours()));
         scenario.end = secs(8);
-        let report = run(&scenario, &Tls::new());
+        let report = run(&scenario, &Tls::generate());
         let queue = report.link.start_queue_max;
         assert!(queue < most, "{mbit} Mbit/s: {queue:?}");
         assert!(report.queue_mean < ms(20), "{mbit} Mbit/s: {:?}", report.queue_mean);
@@ -306,7 +306,7 @@ fn two_flows(link: LinkConfig, first: Factory, second: Factory, from: u64, end: 
     scenario.flows.push(late);
     scenario.measure_from = secs(from);
     scenario.end = secs(end);
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     (report.flows[0].share, report.flows[1].share, report)
 }
 
@@ -343,7 +343,7 @@ fn crowd(link: LinkConfig, flows: u64) -> (f64, Report) {
     let mut scenario = Scenario::new(link, flow(0));
     scenario.flows.extend((1..flows).map(flow));
     (scenario.measure_from, scenario.end) = (secs(20), secs(45));
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     let sum: f64 = report.flows.iter().map(|flow| flow.share).sum();
     let squares: f64 = report.flows.iter().map(|flow| flow.share.powi(2)).sum();
     (sum * sum / (flows as f64 * squares), report)
@@ -391,7 +391,7 @@ fn beside_tcp(link: LinkConfig, control: Control, until: u64, from: u64, to: u64
     let mut scenario = Scenario::new(link, competitor);
     scenario.flows.push(FlowConfig { start: secs(5), ..FlowConfig::new(ours()) });
     (scenario.measure_from, scenario.end) = (secs(from), secs(to));
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     (report.flows[1].share, report.queue_mean)
 }
 
@@ -441,7 +441,7 @@ fn jitter_is_not_taken_for_a_queue() {
 /// Share and queue of several runs: by chance, a probe that would find room fails now and then.
 fn mean_of_seeds(scenario: Scenario) -> (f64, Duration) {
     let of = |seed| {
-        let report = run(&Scenario { seed, ..scenario.clone() }, &Tls::new());
+        let report = run(&Scenario { seed, ..scenario.clone() }, &Tls::generate());
         (report.flows[0].share, report.queue_mean)
     };
     let (shares, queues): (Vec<f64>, Vec<Duration>) = seeds(4).map(of).unzip();
@@ -479,7 +479,7 @@ fn changing(cell: Cell, changes: Vec<(Duration, LinkConfig)>, end: u64) -> (Scen
     scenario.changes = changes.into_iter().map(|(at, link)| (at, link, link)).collect();
     scenario.end = secs(end);
     scenario.trace_every = ms(50);
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     (scenario, report)
 }
 
@@ -547,7 +547,7 @@ fn a_sender_that_had_little_to_say_has_its_path_back_at_once() {
             }
             scenario.end = RESUMES + secs(2);
             scenario.trace_every = ms(50);
-            let report = run(&scenario, &Tls::new());
+            let report = run(&scenario, &Tls::generate());
             let share = share_between(&scenario, &report, RESUMES, RESUMES + secs(1));
             assert!(share > least, "{bytes} bytes every {every:?}, {loss_percent} % lost: {share}");
         }
@@ -592,7 +592,7 @@ fn a_stalled_reader_neither_breaks_the_connection_nor_confuses_the_model() {
     let mut scenario = Scenario::new(ORDINARY.link(), flow).loss(Loss::Random(0.03));
     scenario.end = secs(14);
     scenario.trace_every = ms(50);
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     assert_eq!(report.flows[0].closed, None);
     let share = share_between(&scenario, &report, secs(9), secs(14));
     assert!(share > 0.95, "{share}");
@@ -604,7 +604,7 @@ fn live_figures_tell_the_truth_about_the_path() {
     let flow = FlowConfig::new(Arc::new(ControllerConfig::new(state.clone())));
     let mut scenario = Scenario::new(ORDINARY.link(), flow).loss(Loss::Random(0.05));
     scenario.end = secs(8);
-    run(&scenario, &Tls::new());
+    run(&scenario, &Tls::generate());
     // Server and client build from the same factory in a simulation; the server sends almost nothing.
     let seen = state.snapshot();
     assert!((seen.min_rtt.as_secs_f64() - 0.1).abs() < 0.005, "{seen:?}");

@@ -44,7 +44,7 @@ impl Transfer {
         scenario.trace_every = ms(10);
         scenario.wake_late = self.late;
         scenario.seed = self.seed;
-        run(&scenario, &Tls::new())
+        run(&scenario, &Tls::generate())
     }
 
     /// Round trips that the memory saves.

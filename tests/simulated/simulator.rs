@@ -28,7 +28,7 @@ fn together(link: LinkConfig, flows: Vec<FlowConfig>) -> Report {
     scenario.flows = flows;
     scenario.flows.iter_mut().skip(1).for_each(|flow| flow.start = secs(5));
     (scenario.measure_from, scenario.end) = (secs(10), secs(25));
-    run(&scenario, &Tls::new())
+    run(&scenario, &Tls::generate())
 }
 
 fn tcp(control: Control) -> FlowConfig {
@@ -171,7 +171,7 @@ fn flows_of_tcp_repeat_themselves_with_the_same_seed() {
         let mut scenario = Scenario::new(lossy, tcp(Control::Bbr1));
         scenario.flows.push(tcp(CUBIC));
         (scenario.measure_from, scenario.end, scenario.seed) = (secs(2), secs(8), seed);
-        run(&scenario, &Tls::new())
+        run(&scenario, &Tls::generate())
     };
     assert_eq!(of(3), of(3));
     assert_ne!(of(3), of(4));

@@ -40,7 +40,7 @@ fn a_receiver_that_stalls_on_a_fast_far_lossy_link_neither_ends_it_nor_fills_the
     let mut scenario = Scenario::new(link, flow).loss(Loss::Random(0.1));
     scenario.trace_every = Duration::from_millis(100);
     scenario.end = Duration::from_secs(12);
-    let report = run(&scenario, &Tls::new());
+    let report = run(&scenario, &Tls::generate());
     let flow = &report.flows[0];
     assert_eq!(flow.closed, None);
     let at = |time| flow.trace.iter().find(|point| point.at >= time).expect("traced").delivered;

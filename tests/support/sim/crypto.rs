@@ -27,7 +27,7 @@ pub struct Tls {
 
 impl Tls {
     /// Makes a self-signed identity and lets the client trust it.
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("ring makes Ed25519 keys");
         let mut params = rcgen::CertificateParams::new([SERVER_NAME.to_owned()]).expect("a valid DNS name");
         params.serial_number = Some(rcgen::SerialNumber::from(1u64));
