@@ -74,7 +74,11 @@ impl Vacancy {
     pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> bool {
         let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
         let is_vacant = is_clean && model.is_shared() && !model.is_queued() && model.bandwidth.is_queue_seen();
-        self.round_trips = if is_vacant { self.round_trips + round_trips(model, now) } else { 0.0 };
+        self.count(is_vacant, round_trips(model, now))
+    }
+
+    fn count(&mut self, is_vacant: bool, round_trips: f64) -> bool {
+        self.round_trips = if is_vacant { self.round_trips + round_trips } else { 0.0 };
         self.round_trips > f64::from(EMPTY_ROUNDS)
     }
 }
@@ -97,8 +101,9 @@ struct HeldShare {
     window: f64,
     /// What arrived in the last round that no test has cut, in bytes per second.
     rate: f64,
-    /// Round trips in a row without any queue, and without a long one.
-    empty: f64,
+    /// Since when no queue at all stands...
+    vacancy: Vacancy,
+    /// ... and round trips in a row without a long one.
     short: f64,
 }
 
@@ -134,8 +139,14 @@ impl Competition {
 
     /// Begins with this window, until the first round has shown how long the round trip is.
     pub(super) fn begin(&mut self, window: u64, capacity: f64) {
-        self.hold =
-            Some(HeldShare { share: SHARE, capacity, window: window as f64, rate: 0.0, empty: 0.0, short: 0.0 });
+        self.hold = Some(HeldShare {
+            share: SHARE,
+            capacity,
+            window: window as f64,
+            rate: 0.0,
+            vacancy: Vacancy::default(),
+            short: 0.0,
+        });
     }
 
     /// Nobody holds the queue, or the path may be another one. Says whether competitive mode was on.
@@ -170,11 +181,12 @@ impl Experiment for Competition {
         hold.capacity = hold.capacity.max(model.capacity());
         hold.window = hold.share * hold.capacity * model.samples.mean_rtt().as_secs_f64() * model.headroom();
         let round_trips = round_trips(model, at.now);
-        hold.empty = if model.is_queued() { 0.0 } else { hold.empty + round_trips };
+        let is_queued = model.is_queued();
+        let is_vacant = hold.vacancy.count(!is_queued, round_trips);
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };
-        if hold.empty > f64::from(EMPTY_ROUNDS) {
+        if is_vacant {
             Some(CompetitionEnd::PathEmpty)
-        } else if hold.empty == 0.0 && hold.short > PRESSURE_ROUNDS {
+        } else if is_queued && hold.short > PRESSURE_ROUNDS {
             Some(CompetitionEnd::OurKind)
         } else {
             None
