@@ -67,11 +67,6 @@ impl<T: Copy> NameBlock<T> {
         &mut self.values
     }
 
-    /// Whether a name that is not there would be the last.
-    pub(super) fn is_at_end(&self, gap: &Gap) -> bool {
-        gap.index == self.values.len()
-    }
-
     /// The number of a name, which does not come before the `first`, or where it would be.
     pub(super) fn find(&self, first: &[u8], name: &[u8]) -> Result<usize, Gap> {
         debug_assert!(first <= name);
@@ -102,8 +97,18 @@ impl<T: Copy> NameBlock<T> {
         Err(Gap { index, at, shared, shared_behind: 0 })
     }
 
+    /// The place of a name behind the `last` one, which is not looked for.
+    pub(super) fn end(&self, last: &[u8], name: &[u8]) -> Gap {
+        debug_assert!(last < name);
+        Gap { index: self.values.len(), at: self.coded.len(), shared: common(last, name), shared_behind: 0 }
+    }
+
     /// Puts in a name that is not there.
     pub(super) fn insert(&mut self, gap: &Gap, name: &[u8], value: T) {
+        if gap.index == self.values.len() {
+            code(&mut self.coded, gap.shared, gap.kept(name));
+            return self.values.push(value);
+        }
         let mut coded = Vec::with_capacity(name.len());
         code(&mut coded, gap.shared, gap.kept(name));
         let end = self.coded_at(gap.at).map_or(gap.at, |behind| {

@@ -9,7 +9,7 @@ mod block;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use self::block::NameBlock;
+use self::block::{Gap, NameBlock};
 
 /// Bytes that are kept of names at most. What a peer names is remembered too, and it can name any number.
 pub const JOB_NAME_BYTES_MAX: usize = 256 << 20;
@@ -33,6 +33,8 @@ const GROWTH: usize = 2;
 pub(crate) struct NameMap<T> {
     /// By their first names. A name belongs into the last block whose first name does not come behind it.
     blocks: BTreeMap<Box<[u8]>, NameBlock<T>>,
+    /// The last name of all: what a walk finds next comes behind it, and need not be looked for.
+    last: Box<[u8]>,
     names: usize,
     bytes: usize,
     names_max: usize,
@@ -42,7 +44,7 @@ pub(crate) struct NameMap<T> {
 impl<T> Default for NameMap<T> {
     fn default() -> Self {
         let (names_max, bytes_max) = (JOB_NAMES_MAX, JOB_NAME_BYTES_MAX);
-        Self { blocks: BTreeMap::new(), names: 0, bytes: 0, names_max, bytes_max }
+        Self { blocks: BTreeMap::new(), last: Box::default(), names: 0, bytes: 0, names_max, bytes_max }
     }
 }
 
@@ -50,6 +52,9 @@ impl<T: Copy> NameMap<T> {
     /// The value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<T> {
         let name = exchanged(name);
+        if name > self.last {
+            return None;
+        }
         let (first, block) = self.blocks.range::<[u8], _>(up_to(&name)).next_back()?;
         block.find(first, &name).ok().map(|index| block.values()[index])
     }
@@ -70,6 +75,9 @@ impl<T: Copy> NameMap<T> {
         let name = exchanged(name);
         let is_full = self.names >= self.names_max || self.bytes + BLOCK_BYTES + name.len() > self.bytes_max;
         let mut room = |bytes| !is_full && room(bytes);
+        if name > self.last {
+            return self.add_behind_all(name, room, value(None));
+        }
         loop {
             let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(&name)).next_back() else {
                 return self.add_before_all(name, room, value(None));
@@ -84,18 +92,9 @@ impl<T: Copy> NameMap<T> {
                 Err(gap) => gap,
             };
             if !block.is_full() {
-                let kept = NAME_BYTES + gap.kept(&name).len();
-                if !room(GROWTH * (kept + size_of::<T>())) {
-                    return None;
-                }
-                block.insert(&gap, &name, value(None));
+                let kept = put(block, &gap, &name, room, value(None))?;
                 (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
                 return Some(None);
-            }
-            // What a walk adds leaves full blocks behind.
-            let is_at_end = block.is_at_end(&gap);
-            if is_at_end && self.blocks.last_key_value().is_some_and(|(last, _)| **last <= *name) {
-                return self.add_block(name, room, value(None));
             }
             self.split(&name, &mut room)?;
         }
@@ -104,6 +103,20 @@ impl<T: Copy> NameMap<T> {
     /// All that is remembered.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.blocks.values_mut().flat_map(NameBlock::values_mut)
+    }
+
+    /// A name behind all others. What a walk adds leaves full blocks behind.
+    fn add_behind_all(&mut self, name: Box<[u8]>, room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
+        match self.blocks.last_entry().filter(|last| !last.get().is_full()) {
+            Some(mut block) => {
+                let gap = block.get().end(&self.last, &name);
+                let kept = put(block.get_mut(), &gap, &name, room, value)?;
+                (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
+            }
+            None => drop(self.add_block(name.clone(), room, value)?),
+        }
+        self.last = name;
+        Some(None)
     }
 
     /// A name before all others.
@@ -148,6 +161,22 @@ impl<T: Copy> NameMap<T> {
         self.bytes += bytes;
         Some(())
     }
+}
+
+/// Puts a name into a block that is not full, if there is room for the bytes that are kept of it then, and says how many.
+fn put<T: Copy>(
+    block: &mut NameBlock<T>,
+    gap: &Gap,
+    name: &[u8],
+    mut room: impl FnMut(usize) -> bool,
+    value: T,
+) -> Option<usize> {
+    let kept = NAME_BYTES + gap.kept(name).len();
+    if !room(GROWTH * (kept + size_of::<T>())) {
+        return None;
+    }
+    block.insert(gap, name, value);
+    Some(kept)
 }
 
 fn up_to(name: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
