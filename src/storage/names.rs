@@ -77,15 +77,37 @@ impl Drop for RoomPart {
     }
 }
 
-/// The names in one directory: those of part files, or all others. Where there is no room for all, the first are read, and the
+/// The names of a directory that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamesRead {
+    /// Those of part files.
+    Parts,
+    /// All others.
+    Others,
+    /// Those of the others that may be directories: not every file system says it with the name.
+    Directories,
+}
+
+impl NamesRead {
+    /// Part files are ours and nobody else's; a directory is its user's, whatever it is called.
+    fn has(self, name: &[u8], kind: FileType) -> bool {
+        let is_part = is_part_name(name) && kind != FileType::Directory;
+        match self {
+            Self::Parts => is_part,
+            Self::Others => !is_part,
+            Self::Directories => !is_part && matches!(kind, FileType::Directory | FileType::Unknown),
+        }
+    }
+}
+
+/// Some of the names in one directory. Where there is no room for all, the first are read, and the
 /// directory once more for those that follow them: that takes time instead of memory, and needs nobody's patience but that
 /// of who asked for it.
 pub(crate) struct DirNames {
     dir: Arc<Dir>,
     room: NameRoom,
-    /// Those of part files.
-    parts: bool,
-    /// How many of the other kind there were.
+    read: NamesRead,
+    /// How many others there were.
     others: usize,
     piece: vec::IntoIter<Box<[u8]>>,
     /// Where the piece ended, if it did not hold all.
@@ -94,24 +116,15 @@ pub(crate) struct DirNames {
 }
 
 impl DirNames {
-    pub(crate) fn of(dir: &Arc<Dir>, room: &NameRoom) -> Result<Self, Errno> {
-        Self::begin(dir, room, false)
-    }
-
-    /// Those of part files alone.
-    pub(crate) fn of_parts(dir: &Arc<Dir>, room: &NameRoom) -> Result<Self, Errno> {
-        Self::begin(dir, room, true)
-    }
-
-    fn begin(dir: &Arc<Dir>, room: &NameRoom, parts: bool) -> Result<Self, Errno> {
+    pub(crate) fn of(dir: &Arc<Dir>, read: NamesRead, room: &NameRoom) -> Result<Self, Errno> {
         let (dir, room) = (Arc::clone(dir), room.clone());
         let mut names =
-            Self { dir, room, parts, others: 0, piece: Vec::new().into_iter(), last: None, taken: Vec::new() };
+            Self { dir, room, read, others: 0, piece: Vec::new().into_iter(), last: None, taken: Vec::new() };
         names.read(None)?;
         Ok(names)
     }
 
-    /// How many names of the other kind there were when the directory was read last.
+    /// How many other names there were when the directory was read last.
     pub(crate) fn others(&self) -> usize {
         self.others
     }
@@ -121,7 +134,7 @@ impl DirNames {
         self.piece = Vec::new().into_iter();
         self.taken.clear();
         let mut piece = Piece { names: KeptNames::All(Vec::new()), bytes: 0, limit: PIECE_BYTES_MIN };
-        self.others = self.dir.each_name(self.parts, |name| {
+        self.others = self.dir.each_name(self.read, |name| {
             if after.is_none_or(|after| name > after) {
                 piece.add(name, |bytes| self.room.take(bytes, &mut self.taken));
             }
@@ -214,9 +227,8 @@ fn widen(limit: &mut usize, mut take: impl FnMut(usize) -> bool) -> bool {
 }
 
 impl Dir {
-    /// Calls `each` with the names of part files, or with all others, in no order; gives how many it was not called with. Part
-    /// files are ours and nobody else's; a directory is its user's, whatever it is called.
-    fn each_name(&self, parts: bool, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
+    /// Calls `each` with some of the names, in no order; gives how many it was not called with.
+    fn each_name(&self, read: NamesRead, mut each: impl FnMut(&[u8])) -> Result<usize, Errno> {
         let mut others = 0;
         for entry in self.entries()? {
             let entry = entry?;
@@ -224,8 +236,7 @@ impl Dir {
             if name == b"." || name == b".." {
                 continue;
             }
-            let is_part = is_part_name(name) && entry.file_type() != FileType::Directory;
-            if is_part == parts {
+            if read.has(name, entry.file_type()) {
                 each(name);
             } else {
                 others += 1;
@@ -257,7 +268,7 @@ mod tests {
 
     fn read(place: &TestRoot, room: &NameRoom) -> Vec<Box<[u8]>> {
         let dir = Arc::new(Dir::open(&place.path("")).unwrap());
-        DirNames::of(&dir, room).unwrap().map(Result::unwrap).collect()
+        DirNames::of(&dir, NamesRead::Others, room).unwrap().map(Result::unwrap).collect()
     }
 
     #[test]
@@ -287,7 +298,7 @@ mod tests {
         let (place, names) = place();
         let dir = Arc::new(Dir::open(&place.path("")).unwrap());
         let mut read = Vec::new();
-        for (number, name) in DirNames::of(&dir, &NameRoom::at_most(0)).unwrap().enumerate() {
+        for (number, name) in DirNames::of(&dir, NamesRead::Others, &NameRoom::at_most(0)).unwrap().enumerate() {
             let name = name.unwrap();
             if number % 50 == 0 {
                 dir.remove(&name).unwrap();

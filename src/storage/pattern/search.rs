@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError};
-use super::super::names::DirNames;
+use super::super::names::{DirNames, NamesRead};
 use super::super::request::bad_name;
 use super::super::root::Tree;
 use super::Finds;
@@ -108,7 +108,7 @@ impl<'a> PatternSearch<'a> {
         let start = self.start.as_ref();
         let top = self.root.open_dir(start).map_err(SearchEnd::Disk)?;
         let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
-        let names = DirNames::of(&top, &finds.name_room())
+        let names = DirNames::of(&top, NamesRead::Others, &finds.name_room())
             .map_err(|errno| SearchEnd::Disk(StorageError::new(Op::List, shown, errno)))?;
         self.descend(&top, names, start, &[0], &mut SearchContext { effort, finds, hand_on })
     }
@@ -162,7 +162,7 @@ impl<'a> PatternSearch<'a> {
     ) -> Result<(), SearchEnd> {
         // A directory that cannot be read holds no match; one that was asked for by name says why.
         let Ok(child) = dir.child(name).map(Arc::new) else { return Ok(()) };
-        let Ok(names) = DirNames::of(&child, &errand.finds.name_room()) else { return Ok(()) };
+        let Ok(names) = DirNames::of(&child, NamesRead::Others, &errand.finds.name_room()) else { return Ok(()) };
         if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
             // A pattern `*/` names the mount point that it matches; `**` only searches.
             states.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));

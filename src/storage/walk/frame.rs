@@ -8,7 +8,7 @@ use super::WalkEntry;
 use crate::protocol::path::{WirePath, escape};
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, StorageError};
-use crate::storage::names::{DirNames, NameRoom};
+use crate::storage::names::{DirNames, NameRoom, NamesRead};
 use crate::storage::root::{Tree, shown};
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) enum DirListing {
 }
 
 impl Frame {
-    pub(super) fn open(&mut self, room: &NameRoom) -> Result<(), StorageError> {
+    pub(super) fn open(&mut self, read: NamesRead, room: &NameRoom) -> Result<(), StorageError> {
         let dir = match &self.listing {
             DirListing::Top => self.open_top()?,
             DirListing::In(parent) => {
@@ -42,7 +42,7 @@ impl Frame {
             DirListing::Open(..) => return Ok(()),
         };
         self.device.get_or_insert_with(|| dir.id().dev);
-        let names = DirNames::of(&dir, room).map_err(|errno| self.failed(errno))?;
+        let names = DirNames::of(&dir, read, room).map_err(|errno| self.failed(errno))?;
         self.listing = DirListing::Open(dir, names);
         Ok(())
     }

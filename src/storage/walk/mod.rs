@@ -32,7 +32,7 @@ use super::dir::Dir;
 use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
 use super::filter::Filters;
 use super::meta::Meta;
-use super::names::NameRoom;
+use super::names::{NameRoom, NamesRead};
 use super::request::{Trees, WalkRequest, bad_name};
 use super::root::{Tree, link_stays_inside};
 use super::source::unknown_size;
@@ -82,6 +82,7 @@ pub(crate) fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -
         filters: Excluded::by(filters),
         links,
         frames: Vec::new(),
+        names: NamesRead::Others,
         shallow: false,
         reads: false,
         one_file_system: false,
@@ -99,6 +100,8 @@ pub(crate) struct Walk {
     filters: Excluded,
     links: Links,
     frames: Vec<Frame>,
+    /// The names that are looked at.
+    names: NamesRead,
     /// Directories below the top of a tree are listed, not entered.
     shallow: bool,
     /// The files that are found will be read.
@@ -155,6 +158,12 @@ impl Walk {
     /// The same walk, without going into the directories that it finds.
     pub(crate) fn shallow(mut self) -> Self {
         self.shallow = true;
+        self
+    }
+
+    /// The same walk, which looks at nothing that the directory above says is no directory.
+    pub(crate) fn of_directories(mut self) -> Self {
+        self.names = NamesRead::Directories;
         self
     }
 
@@ -216,7 +225,7 @@ impl Walk {
         let (dir, names) = match &mut frame.listing {
             DirListing::Open(dir, names) => (dir, names),
             DirListing::Top | DirListing::In(_) => {
-                let Err(error) = frame.open(&self.room) else {
+                let Err(error) = frame.open(self.names, &self.room) else {
                     self.waits = 0;
                     return None;
                 };

@@ -40,6 +40,17 @@ fn names_come_in_order_and_directories_before_their_contents() {
 }
 
 #[test]
+fn a_walk_of_directories_looks_at_nothing_else() {
+    let place = TestRoot::new();
+    ["a", "d/b", "d/e/c"].iter().for_each(|file| place.write(file, b"x"));
+    symlink("d", place.path("l")).unwrap();
+    let found = lines(walk(all(&place, None, None), Filters::none(), Links::List).of_directories());
+    assert_eq!(found, ["d=d/", "d/e=d/e/"]);
+    let asked = walk(all(&place, Some("a"), Some("a")), Filters::none(), Links::List).of_directories();
+    assert_eq!(lines(asked), ["a=a"], "what is asked for by its name is found");
+}
+
+#[test]
 fn names_on_the_wire_follow_the_request() {
     let place = TestRoot::new();
     place.write("d/e/f", b"x");

@@ -20,7 +20,7 @@ use crate::storage::dir::Dir;
 use crate::storage::error::{Op, failed};
 use crate::storage::filter::Filters;
 use crate::storage::meta::{ObjectId, StatFacts};
-use crate::storage::names::{DirNames, NameRoom};
+use crate::storage::names::{DirNames, NameRoom, NamesRead};
 use crate::storage::part_name::{NamedOwner, PartName, REPLACED, ends_like_a_part, part_name};
 use crate::storage::request::WalkRequest;
 use crate::storage::root::Tree;
@@ -111,7 +111,7 @@ impl PartSearch {
             tree,
             top,
             is_begun: false,
-            walk: walk(requests, Filters::none(), Links::Skip),
+            walk: walk(requests, Filters::none(), Links::Skip).of_directories(),
             target,
             owner: None,
             older: Duration::ZERO,
@@ -193,7 +193,7 @@ impl PartSearch {
             Ok(dir) => dir,
             Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
         };
-        let names = DirNames::of_parts(&dir, &self.room).ok();
+        let names = DirNames::of(&dir, NamesRead::Parts, &self.room).ok();
         self.parts = names.map(|names| ListedDir { dir, at: at.cloned(), names });
     }
 
