@@ -105,7 +105,7 @@ impl ServerConnection {
         let (stream, content) =
             connection.open_bi().await.map_err(|error| TransportError::from_connection(addr, &error))?;
         let account = Account::of_one(client.memory);
-        let control = Control::start(connection.clone(), stream, account.clone());
+        let control = Control::start(connection.clone(), stream, &account);
         let is_local = transport::is_own_address(&connection);
         let features = offered_features(is_local) | continued;
         control.send(Message::Hello(hello(contact, &connection, features)?));
@@ -204,6 +204,11 @@ impl PeerWords for Replies {
             return Ok(PeerWord::Welcome(features));
         }
         Ok(PeerWord::Message(self.next().await?))
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Message>, SessionError> {
+        let is_heard = self.is_welcome_told && self.observer.has_room();
+        if is_heard { self.reader.at_hand() } else { Ok(None) }
     }
 }
 

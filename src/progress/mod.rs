@@ -204,6 +204,11 @@ impl Observer {
         self.unheard.room().await;
     }
 
+    /// Whether there is.
+    pub(crate) fn has_room(&self) -> bool {
+        self.unheard.has_room()
+    }
+
     /// The other end says something of the job that is no failure: untrusted text.
     pub(crate) fn remark(&self, text: String) {
         if self.remarks.fetch_add(1, Ordering::Relaxed) < REMARKS_MAX {

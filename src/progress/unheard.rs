@@ -30,11 +30,15 @@ impl Unheard {
         }
     }
 
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) < EVENT_BYTES_AHEAD
+    }
+
     /// Waits until there is room for more. Safe to cancel.
     pub(super) async fn room(&self) {
         loop {
             let fewer = self.fewer.notified();
-            if self.bytes.load(Ordering::Relaxed) < EVENT_BYTES_AHEAD {
+            if self.has_room() {
                 return;
             }
             fewer.await;

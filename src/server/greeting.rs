@@ -63,7 +63,7 @@ impl AdmittedClient {
         reader.tell(unread.clone());
         let client = Self {
             connection: connection.clone(),
-            control: Control::start(connection.clone(), stream, account.clone()),
+            control: Control::start(connection.clone(), stream, &account),
             unread,
             account,
             known: None,

@@ -10,9 +10,13 @@ use quinn::Connection;
 use super::SessionError;
 use super::control::ControlReader;
 use super::link::{add_sender_stats, record_link};
+use super::receiver::Receiver;
 use super::roles::Roles;
 use crate::protocol::message::{ClientMessage, EitherMessage, Location, Message, ServerMessage, Spoken};
 use crate::storage::{DiskQueue, Lost};
+
+/// Messages that are heard together, before others on this thread have their turn: a fraction of a millisecond's.
+const HEARD_TOGETHER_MAX: usize = 64;
 
 /// Something that the peer says.
 pub(crate) enum PeerWord {
@@ -28,12 +32,19 @@ pub(crate) enum PeerWord {
 pub(crate) trait PeerWords {
     /// The next of them. Safe to cancel.
     async fn hear(&mut self) -> Result<PeerWord, SessionError>;
+
+    /// A message that follows, if it has been read already and nothing keeps this end from hearing it.
+    fn at_hand(&mut self) -> Result<Option<Message>, SessionError>;
 }
 
 /// A client is welcomed by whoever has read its greeting, so a server hears messages alone.
 impl PeerWords for ControlReader {
     async fn hear(&mut self) -> Result<PeerWord, SessionError> {
         Ok(self.next().await?.map_or(PeerWord::End, PeerWord::Message))
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Message>, SessionError> {
+        Self::at_hand(self)
     }
 }
 
@@ -95,7 +106,15 @@ pub(crate) async fn converse<E: ConversationEnd>(
     loop {
         let hears = end.begin_step(roles)?;
         let flow = tokio::select! {
-            heard = words.hear(), if hears => on_heard(heard?, roles, end)?,
+            heard = words.hear(), if hears => {
+                // What is heard together is planned together.
+                let _cork = roles.receiver().map(Receiver::cork);
+                let flow = on_heard(heard?, roles, end)?;
+                if flow.is_continue() {
+                    hear_on(words, roles, end)?;
+                }
+                flow
+            }
             sent = roles.all_sent() => {
                 sent?;
                 end.on_all_sent()
@@ -108,6 +127,18 @@ pub(crate) async fn converse<E: ConversationEnd>(
             return Ok(());
         }
     }
+}
+
+/// Hears what is at hand already, for a while: to wait for everything that may happen takes longer than most messages.
+fn hear_on<E: ConversationEnd>(words: &mut impl PeerWords, roles: &mut Roles, end: &mut E) -> Result<(), SessionError> {
+    for _ in 1..HEARD_TOGETHER_MAX {
+        if !end.begin_step(roles)? {
+            break;
+        }
+        let Some(message) = words.at_hand()? else { break };
+        route(message, roles, end)?;
+    }
+    Ok(())
 }
 
 fn on_heard<E: ConversationEnd>(

@@ -149,7 +149,8 @@ impl Record {
     /// Notes that a name is settled, and says how much of it the job has written so far; `None` when it was before.
     fn settle(&self, name: &[u8], shown: &str, outcome: NameOutcome) -> Option<u64> {
         let Some(mut kept) = self.kept() else { return Some(0) };
-        let moved = kept.moving.remove(shown);
+        // Most files that need nothing are run through while none moves.
+        let moved = if kept.moving.is_empty() { None } else { kept.moving.remove(shown) };
         kept.settled.settle(name, outcome).then(|| moved.map_or(0, |file| file.written_in_all()))
     }
 }

@@ -155,6 +155,11 @@ pub(crate) struct Walked<T> {
 }
 
 impl<T> Walked<T> {
+    /// An item that was taken already.
+    pub(crate) fn at_hand(&mut self) -> Option<T> {
+        self.taken.pop_front()
+    }
+
     /// The next item; `None` at the end. Safe to cancel.
     ///
     /// # Errors
@@ -163,7 +168,7 @@ impl<T> Walked<T> {
         loop {
             // Others on this thread are to have their turn, however much is there.
             consume_budget().await;
-            if let Some(item) = self.taken.pop_front() {
+            if let Some(item) = self.at_hand() {
                 return Ok(Some(item));
             }
             match self.untaken.take(&mut self.taken) {

@@ -50,6 +50,24 @@ fn append(message: &Message, into: &mut Vec<u8>) -> Result<(), CodecError> {
     Ok(())
 }
 
+/// The bytes of the first frames of several, as many as take no more than `bytes_max` but for one that is longer, and how many
+/// they are.
+pub(crate) fn whole_frames(frames: &[u8], bytes_max: usize) -> (usize, usize) {
+    let (mut bytes, mut count) = (0, 0);
+    while let Some((prefix, _)) = frames[bytes..].split_first_chunk::<LENGTH_BYTES>() {
+        let next = LENGTH_BYTES + payload_len(*prefix);
+        if count > 0 && bytes + next > bytes_max {
+            break;
+        }
+        (bytes, count) = (bytes + next, count + 1);
+    }
+    (bytes, count)
+}
+
+fn payload_len(prefix: [u8; LENGTH_BYTES]) -> usize {
+    usize::try_from(u32::from_le_bytes(prefix)).unwrap_or(usize::MAX)
+}
+
 /// Takes messages out of a stream of bytes that arrives in pieces.
 ///
 /// Holds at most one unfinished frame besides what was pushed since the last `None`.
@@ -83,7 +101,7 @@ impl Decoder {
         let Some((prefix, rest)) = self.bytes[self.start..].split_first_chunk::<LENGTH_BYTES>() else {
             return Ok(None);
         };
-        let len = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
+        let len = payload_len(*prefix);
         if len > FRAME_BYTES_MAX {
             return Err(CodecError::TooLong { len });
         }

@@ -43,9 +43,9 @@ impl Hold {
 
     /// Takes more, if the connection's share allows it.
     pub(crate) fn grow(&mut self, more: usize) -> bool {
-        let Some(other) = self.account.take(self.resource, more) else { return false };
-        self.merge(other);
-        true
+        let takes = self.account.takes(self.resource, more);
+        self.amount += if takes { more } else { 0 };
+        takes
     }
 
     /// Takes as much more as it takes to have so much, likewise.
@@ -60,7 +60,9 @@ impl Hold {
 
     /// Gives a part back.
     pub(crate) fn shrink(&mut self, less: usize) {
-        drop(self.split(less));
+        let less = less.min(self.amount);
+        self.amount -= less;
+        self.account.give_back(self.resource, less);
     }
 
     /// A part of it that is given back by itself.
@@ -68,10 +70,6 @@ impl Hold {
         let part = part.min(self.amount);
         self.amount -= part;
         Self { account: self.account.clone(), resource: self.resource, amount: part }
-    }
-
-    fn merge(&mut self, mut other: Self) {
-        self.amount += std::mem::take(&mut other.amount);
     }
 }
 
@@ -87,10 +85,6 @@ impl Room for Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if self.amount > 0 {
-            let own = &self.account.0;
-            let (pool, held) = own.pool(self.resource);
-            pool.give_back(own.key, held, self.amount);
-        }
+        self.account.give_back(self.resource, self.amount);
     }
 }

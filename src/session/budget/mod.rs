@@ -172,8 +172,20 @@ impl Account {
     }
 
     fn take(&self, resource: Resource, amount: usize) -> Option<Hold> {
+        self.takes(resource, amount).then(|| Hold { account: self.clone(), resource, amount })
+    }
+
+    /// Takes so much for a [`Hold`], which gives it back, if the connection's share allows it.
+    fn takes(&self, resource: Resource, amount: usize) -> bool {
         let (pool, held) = self.0.pool(resource);
-        pool.take(self.0.key, held, amount).then(|| Hold { account: self.clone(), resource, amount })
+        pool.take(self.0.key, held, amount)
+    }
+
+    fn give_back(&self, resource: Resource, amount: usize) {
+        if amount > 0 {
+            let (pool, held) = self.0.pool(resource);
+            pool.give_back(self.0.key, held, amount);
+        }
     }
 
     /// Takes memory for content, if the connection's share allows it.
@@ -181,14 +193,25 @@ impl Account {
         self.take(Resource::Content, bytes)
     }
 
+    /// Whether the connection's share allows for what is kept of an offer.
+    pub(crate) fn has_room_for_offer(&self, bytes: usize) -> bool {
+        let (pool, held) = self.0.pool(Resource::Offers);
+        pool.allows(self.0.key, held, bytes)
+    }
+
     /// Takes memory for what is kept of an offer, likewise.
     pub(crate) fn take_for_offer(&self, bytes: usize) -> Option<Hold> {
         self.take(Resource::Offers, bytes)
     }
 
-    /// Takes memory for a message that is to go out, likewise.
+    /// Takes memory for a message that waits, likewise.
     pub(crate) fn take_for_message(&self, bytes: usize) -> Option<Hold> {
         self.take(Resource::Messages, bytes)
+    }
+
+    /// Nothing yet for messages that are to go out, to grow with them.
+    pub(crate) fn for_messages(&self) -> Hold {
+        self.nothing_of(Resource::Messages)
     }
 
     /// Takes memory for digests that a receiver has sent and that wait for ours, likewise.

@@ -31,6 +31,18 @@ pub(super) struct Holders {
     pub(super) of_keys: HashMap<Fingerprint, usize>,
 }
 
+impl Holders {
+    /// How much of the pool it would take if a connection that holds so much got `amount` more; `None`: more than its share.
+    fn charge(&self, key: Fingerprint, held: &PoolShare, before: usize, amount: usize) -> Option<usize> {
+        let own = held.charged(before.checked_add(amount)?);
+        let more = own - held.charged(before);
+        let left = self.free.checked_sub(more)?;
+        let of_key = self.of_keys.get(&key).copied().unwrap_or(0) + more;
+        let is_too_much = own > left.saturating_mul(CONNECTION_TIMES) || of_key > left.saturating_mul(KEY_TIMES);
+        (more == 0 || !is_too_much).then_some(more)
+    }
+}
+
 impl SharedPool {
     pub(super) fn new(all: usize) -> Self {
         let state = Mutex::new(Holders { free: all, of_keys: HashMap::new() });
@@ -49,23 +61,20 @@ impl SharedPool {
         let mut state = self.state();
         loop {
             let before = held.amount.load(Ordering::Acquire);
-            let after = before.saturating_add(amount);
-            let more = held.charged(after) - held.charged(before);
-            let Some(left) = state.free.checked_sub(more) else { return false };
-            let of_key = state.of_keys.get(&key).copied().unwrap_or(0) + more;
-            let own = held.charged(after);
-            let is_too_much = own > left.saturating_mul(CONNECTION_TIMES) || of_key > left.saturating_mul(KEY_TIMES);
-            if more > 0 && is_too_much {
-                return false;
-            }
-            if held.exchange(before, after) {
-                state.free = left;
+            let Some(more) = state.charge(key, held, before, amount) else { return false };
+            if held.exchange(before, before + amount) {
                 if more > 0 {
-                    state.of_keys.insert(key, of_key);
+                    state.free -= more;
+                    *state.of_keys.entry(key).or_default() += more;
                 }
                 return true;
             }
         }
+    }
+
+    /// Whether the share of a connection that holds `held` allows for `amount` more.
+    pub(super) fn allows(&self, key: Fingerprint, held: &PoolShare, amount: usize) -> bool {
+        self.state().charge(key, held, held.amount.load(Ordering::Acquire), amount).is_some()
     }
 
     pub(super) fn give_back(&self, key: Fingerprint, held: &PoolShare, amount: usize) {

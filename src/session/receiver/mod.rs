@@ -35,6 +35,7 @@ use tracing::debug;
 use self::directories::Directories;
 pub(crate) use self::driver::{Driver, Online};
 use self::file::IncomingFile;
+use self::offer::CorkState;
 pub use self::range::LATE_RANGES_MAX;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;
@@ -109,6 +110,7 @@ struct ReceiverInner<D: Driver> {
     /// Content that was written before this moment is on the disk, whoever wrote it.
     written_until: Mutex<Option<SystemTime>>,
     directories: Mutex<Directories>,
+    cork: Mutex<CorkState>,
     /// Something was put in place.
     has_placed: AtomicBool,
     /// It has been said that times or modes are not kept.
@@ -153,6 +155,7 @@ impl<D: Driver> Receiver<D> {
             directories: Mutex::new(Directories::new(tools.account.for_directories())),
             time_step: OnceLock::new(),
             written_until: Mutex::default(),
+            cork: Mutex::default(),
             has_placed: AtomicBool::new(false),
             unset_said: AtomicBool::new(false),
             driver,
@@ -184,7 +187,7 @@ impl<D: Driver> Receiver<D> {
         match action {
             AnswersAction::Say(message) => driver.say(message),
             AnswersAction::Report(report) => self.0.tools.record.tell(&self.0.tools.observer, false, report),
-            AnswersAction::Plan => driver.spawn(move || receiver.plan_some()),
+            AnswersAction::Plan => self.begin_planning(),
             AnswersAction::HashPrefix(id, io) => driver.spawn(move || receiver.hash_prefix(id, io, 0)),
             AnswersAction::GiveUp(io) => {
                 io.give_up();
@@ -229,7 +232,7 @@ impl<D: Driver> Receiver<D> {
 
     /// Whether there is room for one more offer. A sender that is not heard meanwhile has the windows that it had.
     pub(crate) fn has_room_for_an_offer(&self) -> bool {
-        self.0.tools.account.take_for_offer(OFFER_BYTES + 2 * PATH_BYTES_MAX).is_some()
+        self.0.tools.account.has_room_for_offer(OFFER_BYTES + 2 * PATH_BYTES_MAX)
     }
 
     /// Feeds a message of the sender's.

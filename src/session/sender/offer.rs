@@ -26,15 +26,19 @@ impl<F: ByteFiles> Sender<F> {
         // A peer that gets names as many as it likes; see `Turn::First` for what there is no room to remember.
         let mut room = |bytes| room.grow(bytes);
         let mut stopped = pin!(self.0.stop.cancelled());
-        loop {
-            let next = tokio::select! {
-                next = found.next() => next?,
-                () = &mut stopped => {
-                    self.feed(|ledger| ledger.on_walk_ended(true));
-                    return Ok(());
-                }
+        let is_cut_short = loop {
+            let at_hand = if self.0.stop.is_cancelled() { None } else { found.at_hand() };
+            let next = match at_hand {
+                Some(next) => next,
+                None => tokio::select! {
+                    biased;
+                    () = &mut stopped => break true,
+                    next = found.next() => match next? {
+                        Some(next) => next,
+                        None => break false,
+                    }
+                },
             };
-            let Some(next) = next else { break };
             match next {
                 WalkEntry::File { root, at, name, meta } => {
                     match names.note(&name, &meta.kind, inode(&meta), &mut room) {
@@ -52,8 +56,8 @@ impl<F: ByteFiles> Sender<F> {
                 }
                 WalkEntry::Note(text) => self.feed(|ledger| ledger.remark(text)),
             }
-        }
-        self.feed(|ledger| ledger.on_walk_ended(false));
+        };
+        self.feed(|ledger| ledger.on_walk_ended(is_cut_short));
         Ok(())
     }
 

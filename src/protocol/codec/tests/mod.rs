@@ -35,6 +35,26 @@ fn decode_one(bytes: &[u8]) -> Result<Option<Message>, CodecError> {
     decoder.next()
 }
 
+#[test]
+fn several_frames_are_cut_where_one_ends() {
+    let messages = [Message::Settled, Message::GoAway, Message::Remark(Remark::new("x".repeat(100))), Message::Settled];
+    let frames: Vec<Vec<u8>> = messages.iter().map(frame).collect();
+    let (all, ends) = (
+        frames.concat(),
+        frames.iter().scan(0, |end, frame| {
+            *end += frame.len();
+            Some(*end)
+        }),
+    );
+    let ends: Vec<usize> = ends.collect();
+    for bytes_max in 0..=all.len() + 1 {
+        let (bytes, count) = whole_frames(&all, bytes_max);
+        let fit = ends.iter().filter(|end| **end <= bytes_max).count().max(1);
+        assert_eq!((bytes, count), (ends[fit - 1], fit), "of {bytes_max} bytes");
+    }
+    assert_eq!(whole_frames(&[], 10), (0, 0));
+}
+
 /// The payload of `message`, limits unchecked: what a peer without our checks could send.
 fn raw(message: &Message) -> Vec<u8> {
     bincode::serde::encode_to_vec(message, standard()).expect("memory is no limit")

@@ -1,7 +1,7 @@
 //! Content and its end: ranges, chunks, digests of what is there already, the commit.
 
 use super::super::JobError;
-use super::{AnswerState, Answers, AnswersAttached, AnswersStage, Committing};
+use super::{AnswerState, Answers, AnswersAttached, AnswersStage, Committing, OpenFile};
 use crate::broken::BreakableRule;
 use crate::digest::Digest;
 use crate::protocol::message::{Done, FileId, Have, Message};
@@ -128,10 +128,10 @@ impl<A: AnswersAttached> Answers<A> {
             |file: &&mut AnswerState<A>| matches!(file, AnswerState::Open(open) if open.rules.is_complete());
         self.files.get_mut(&id).filter(is_complete)?;
         let Some(AnswerState::Open(open)) = self.files.remove(&id) else { return None };
-        let (path, progress) = (open.path, open.progress);
+        let OpenFile { path, room, rules, io, progress } = *open;
         self.report(LedgerReport::Complete(progress.clone()));
-        self.files.insert(id, AnswerState::Committing(Committing { path, room: open.room, progress }));
-        Some(Complete { id, rules: open.rules, io: open.io })
+        self.files.insert(id, AnswerState::Committing(Committing { path, room, progress }));
+        Some(Complete { id, rules, io })
     }
 
     /// A file is about to be committed under another name than the one that was asked for.

@@ -3,7 +3,7 @@
 use super::super::JobError;
 use super::super::reoffer::Reoffer;
 use super::{
-    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersStage, Complete, Offered, WaitsFor, stopping,
+    AnswerState, Answers, AnswersAction, AnswersAttached, AnswersStage, Complete, Offered, OpenFile, WaitsFor, stopping,
 };
 use crate::broken::BreakableRule;
 use crate::protocol::HEADERS_AHEAD_MAX;
@@ -49,7 +49,7 @@ impl<A: AnswersAttached> Answers<A> {
         self.early.check(&header)?;
         let (id, stream) = (header.id, self.unoffered.remove(&header.id));
         let offered = Offered { header, room, waits_for: WaitsFor::Disk, stream, tail: None };
-        self.files.insert(id, AnswerState::Offered(offered));
+        self.files.insert(id, AnswerState::Offered(Box::new(offered)));
         self.unplanned.push_back(id);
         self.start_planning();
         Ok(())
@@ -102,10 +102,14 @@ impl<A: AnswersAttached> Answers<A> {
         }
         let (path, room) = match self.forget(id) {
             Some(AnswerState::Open(open)) => {
-                self.actions.push_back(AnswersAction::GiveUp(open.io));
-                (open.path, open.room)
+                let OpenFile { path, room, io, .. } = *open;
+                self.actions.push_back(AnswersAction::GiveUp(io));
+                (path, room)
             }
-            Some(AnswerState::Offered(offered)) => (offered.header.path, offered.room),
+            Some(AnswerState::Offered(offered)) => {
+                let Offered { header, room, .. } = *offered;
+                (header.path, room)
+            }
             Some(AnswerState::Committing(committing)) => (committing.path, committing.room),
             None => {
                 if is_changed {

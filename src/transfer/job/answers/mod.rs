@@ -31,6 +31,8 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
+use rustc_hash::FxHashMap;
+
 pub(crate) use self::action::{AnswersAction, AnswersAttached, AnswersOptions};
 pub(crate) use self::content::{Complete, EarlyRange, PrefixProgress, RangeTarget};
 pub(crate) use self::plan::{DirConflict, NameConflict};
@@ -69,7 +71,8 @@ pub(crate) struct Answers<A: AnswersAttached> {
     /// This end is about to stop: what has not begun is refused.
     is_draining: bool,
     next_id: u64,
-    files: HashMap<FileId, AnswerState<A>>,
+    /// Ids count up: no peer chooses those that share a place.
+    files: FxHashMap<FileId, AnswerState<A>>,
     /// Offers that wait for the disk's word on what is there, those that were given up meanwhile among them.
     unplanned: VecDeque<FileId>,
     /// Somebody plans, or was told to.
@@ -86,8 +89,8 @@ pub(crate) struct Answers<A: AnswersAttached> {
 
 /// A file that is not settled.
 enum AnswerState<A: AnswersAttached> {
-    Offered(Offered<A>),
-    Open(OpenFile<A>),
+    Offered(Box<Offered<A>>),
+    Open(Box<OpenFile<A>>),
     Committing(Committing<A>),
 }
 
@@ -146,7 +149,7 @@ impl<A: AnswersAttached> Answers<A> {
             stage: AnswersStage::default(),
             is_draining: false,
             next_id: 0,
-            files: HashMap::new(),
+            files: FxHashMap::default(),
             unplanned: VecDeque::new(),
             is_planning: false,
             early: Early::default(),

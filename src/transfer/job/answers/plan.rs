@@ -1,7 +1,7 @@
 //! Planning: what the disk says about an offer, and what is done with it.
 
 use super::super::twins::{Twin, TwinCheck};
-use super::{AnswerState, Answers, AnswersAction, AnswersAttached, Complete, OpenFile, WaitsFor, stopping};
+use super::{AnswerState, Answers, AnswersAction, AnswersAttached, Complete, Offered, OpenFile, WaitsFor, stopping};
 use crate::protocol::features;
 use crate::protocol::message::{
     Done, Failure, FileId, Header, Kind, Message, Named, Pos, SkipReason, Status, Verdict, Why,
@@ -38,15 +38,16 @@ pub(crate) enum DirConflict {
 }
 
 impl<A: AnswersAttached> Answers<A> {
-    /// The next offer to be planned; `None`: there is none, and nobody plans any more.
-    pub(crate) fn next_to_plan(&mut self) -> Option<Header> {
-        while let Some(id) = self.unplanned.pop_front() {
-            if let Some(AnswerState::Offered(offered)) = self.files.get(&id) {
-                return Some(offered.header.clone());
-            }
-        }
-        self.is_planning = false;
-        None
+    /// The next offers to be planned, so many at most; none: there are none, and nobody plans any more.
+    pub(crate) fn next_to_plan(&mut self, count_max: usize) -> Vec<Header> {
+        let offered = std::iter::from_fn(|| self.unplanned.pop_front()).filter_map(|id| match self.files.get(&id) {
+            Some(AnswerState::Offered(offered)) => Some(offered.header.clone()),
+            // It was given up meanwhile.
+            Some(AnswerState::Open(_) | AnswerState::Committing(_)) | None => None,
+        });
+        let next: Vec<_> = offered.take(count_max).collect();
+        self.is_planning = !next.is_empty();
+        next
     }
 
     /// Nobody plans any more: the connection has ended.
@@ -221,9 +222,9 @@ impl<A: AnswersAttached> Answers<A> {
         }
         let Some(AnswerState::Offered(offered)) = self.files.remove(&id) else { return None };
         let has_prefix = rules.is_hashing();
-        let (path, room) = (offered.header.path, offered.room);
+        let Offered { header: Header { path, .. }, room, .. } = *offered;
         let open = OpenFile { path, room, rules, io: io.clone(), progress: progress.clone() };
-        self.files.insert(id, AnswerState::Open(open));
+        self.files.insert(id, AnswerState::Open(Box::new(open)));
         self.report(LedgerReport::Started { progress, is_checked: false });
         self.say(Message::Pos(Pos { id, verdict: Verdict::From { offset: start.from, why: start.why } }));
         if has_prefix {

@@ -41,11 +41,11 @@ impl<A: OffersAttached> Offers<A> {
         match pos.verdict {
             Verdict::From { offset, why } if !self.options.is_dry_run => return self.on_wanted(pos.id, offset, why),
             Verdict::From { offset, why } => {
-                let Outgoing { header, named, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
+                let Outgoing { header, named, .. } = *self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
                 self.report(LedgerReport::Planned { path: header.path, size: header.size, from: offset, why, named });
             }
             Verdict::Skip(reason) => {
-                let Outgoing { header, .. } = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
+                let Outgoing { header, .. } = *self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
                 if header.kind != Kind::Dir {
                     self.report(LedgerReport::Skipped { path: header.path, size: header.size, reason });
                 }
@@ -61,7 +61,7 @@ impl<A: OffersAttached> Offers<A> {
 
     /// Whether an answer fits its offer.
     fn check_pos(&self, pos: &Pos) -> Result<(), JobError> {
-        let Outgoing { header, state, .. } = self.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
+        let Outgoing { header, state, .. } = &**self.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
         if let OfferState::Wanted(_) = state {
             return Err(JobError::Order("a second answer for the same file"));
         }
@@ -171,7 +171,7 @@ impl<A: OffersAttached> Offers<A> {
 
     /// After a comparison: differing chunks need a pump, and a file without any may be complete.
     pub(super) fn on_compared(&mut self, id: FileId) {
-        let Some(wanted) = self.files.get_mut(&id).and_then(Outgoing::wanted) else { return };
+        let Some(wanted) = self.files.get_mut(&id).and_then(|file| file.wanted()) else { return };
         let ContentState::Open { rules, pump, .. } = &mut wanted.content else { return };
         if let Some(digests) = &mut wanted.digests {
             digests.shrink_to(room_for(rules.uncompared()));

@@ -33,6 +33,8 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
+use rustc_hash::FxHashMap;
+
 pub(crate) use self::action::{OffersAction, OffersAttached, OffersOptions};
 pub(crate) use self::messages::room_for;
 pub(crate) use self::offer::{Offer, Stat};
@@ -70,7 +72,8 @@ pub(crate) struct Offers<A: OffersAttached> {
     /// Something was not offered, or not taken, because one end is about to stop.
     has_left_out: bool,
     next_id: u64,
-    files: HashMap<FileId, Outgoing<A>>,
+    /// Ids count up: no peer chooses those that share a place.
+    files: FxHashMap<FileId, Box<Outgoing<A>>>,
     /// Of those, files that may be offered again.
     unclosed: usize,
     /// Files that were offered, and the sum of their sizes.
@@ -197,7 +200,7 @@ impl<A: OffersAttached> Offers<A> {
             is_draining: false,
             has_left_out: false,
             next_id: 0,
-            files: HashMap::new(),
+            files: FxHashMap::default(),
             unclosed: 0,
             total: (0, 0),
             early: options.sends_early.then(Early::default),
@@ -247,7 +250,7 @@ impl<A: OffersAttached> Offers<A> {
     /// Whether this side owes the next step: it looks for files, compares its own copy of one, or sums one up.
     pub(crate) fn is_busy(&self) -> bool {
         let searching = self.files.is_empty() && self.stage == OffersStage::Searching;
-        searching || self.files.values().any(Outgoing::is_behind)
+        searching || self.files.values().any(|file| file.is_behind())
     }
 
     /// Says something of the job that is no failure: to the user, who is at this end or at the other.
@@ -281,7 +284,7 @@ impl<A: OffersAttached> Offers<A> {
     }
 
     /// Takes a file off the offers.
-    fn remove(&mut self, id: FileId) -> Option<Outgoing<A>> {
+    fn remove(&mut self, id: FileId) -> Option<Box<Outgoing<A>>> {
         let file = self.files.remove(&id)?;
         self.unclosed -= usize::from(!file.is_last());
         if let OfferState::Wanted(wanted) = &file.state

@@ -48,7 +48,7 @@ impl<A: OffersAttached> Offers<A> {
         let state = OfferState::Offered { start: None, is_closed: false };
         let file = Outgoing { header, source, attempt, waits: 0, named: None, permit, state };
         self.unclosed += usize::from(!file.is_last());
-        self.files.insert(id, file);
+        self.files.insert(id, Box::new(file));
         id
     }
 
@@ -74,7 +74,8 @@ impl<A: OffersAttached> Offers<A> {
     /// The source of a file changed while it was sent: what the receiver has is dropped, and the file is offered again as
     /// it is `now`; `None`: it is gone, or has changed too often.
     pub(crate) fn offer_again(&mut self, id: FileId, now: Option<(A::Source, Stat)>) {
-        let Some(Outgoing { header: Header { path, .. }, attempt, permit, .. }) = self.remove(id) else { return };
+        let Some(file) = self.remove(id) else { return };
+        let Outgoing { header: Header { path, .. }, attempt, permit, .. } = *file;
         self.say(Message::Cancel(Done { id, failure: Some(changed()) }));
         match now {
             Some((source, stat)) => {

@@ -26,7 +26,7 @@ pub(crate) struct OfferedSource<A: OffersAttached> {
 impl<A: OffersAttached> Offers<A> {
     /// Where a file lies; `None` when it is over.
     pub(crate) fn place(&self, id: FileId) -> Option<OfferedSource<A>> {
-        let Outgoing { header, source, attempt, waits, state, .. } = self.files.get(&id)?;
+        let Outgoing { header, source, attempt, waits, state, .. } = &**self.files.get(&id)?;
         let from = match state {
             OfferState::Offered { .. } => 0,
             OfferState::Wanted(wanted) => wanted.from,

@@ -136,7 +136,7 @@ impl AnswersJob {
             AllOffered => ledger.on_offered()?,
             End => ledger.on_end()?,
             Look | LookAtKnown => {
-                let Some(next) = ledger.next_to_plan() else { return Ok(Some("idle".to_owned())) };
+                let Some(next) = ledger.next_to_plan(1).pop() else { return Ok(Some("idle".to_owned())) };
                 let is_next = ledger.is_to_be_planned(next.id, matches!(feed, LookAtKnown));
                 return Ok(is_next.then(|| format!("look at {}", next.path)));
             }
