@@ -1,6 +1,7 @@
 //! `qft get`.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -74,7 +75,8 @@ fn directory_or_spool(
 /// The directories that are to be made for this one, the innermost first.
 fn missing(dir: &Path) -> Vec<PathBuf> {
     let above = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
-    above.take_while(|dir| dir.symlink_metadata().is_err()).map(Path::to_owned).collect()
+    let is_missing = |dir: &&Path| dir.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    above.take_while(is_missing).map(Path::to_owned).collect()
 }
 
 /// With the directory that the files go to. `None` when it cannot be made, of which the job will tell.

@@ -5,6 +5,7 @@
 //! way it lies.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, absolute};
 
@@ -24,14 +25,22 @@ pub(super) fn check_way(path: &Path) -> Result<(), HomeError> {
     }
     let path = absolute(path).map_err(HomeError::io("examine", path))?;
     for place in path.ancestors() {
-        let Ok(found) = fs::symlink_metadata(place) else { continue };
+        let Some(found) = if_there(place, fs::symlink_metadata(place))? else { continue };
         if found.is_symlink() {
             check_owner(place, &found)?;
         }
     }
     check_above(&path)?;
     // What the links on the way lead through.
-    path.canonicalize().map_or(Ok(()), |real| check_above(&real))
+    if_there(&path, path.canonicalize())?.map_or(Ok(()), |real| check_above(&real))
+}
+
+/// `None` for what is not there. What cannot be looked at is not taken for that: it may be another user's.
+fn if_there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, HomeError> {
+    match found {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        found => found.map(Some).map_err(HomeError::io("examine", path)),
+    }
 }
 
 /// Refuses what another user owns. Only root is that strict.
@@ -45,7 +54,7 @@ pub(super) fn check_owner(path: &Path, found: &Metadata) -> Result<(), HomeError
 
 fn check_above(path: &Path) -> Result<(), HomeError> {
     for place in path.ancestors() {
-        let Ok(found) = fs::metadata(place) else { continue };
+        let Some(found) = if_there(place, fs::metadata(place))? else { continue };
         if !found.is_dir() {
             continue;
         }

@@ -193,7 +193,7 @@ fn is_unfinished(name: &str) -> bool {
 /// Whether this is a socket whose sign was removed by hand.
 fn is_orphan(name: &str, home: &Path) -> bool {
     let sign = name.strip_suffix(socket::SUFFIX).filter(|name| name.starts_with(PREFIX));
-    sign.is_some_and(|sign| !home.join(sign).exists())
+    sign.is_some_and(|sign| matches!(home.join(sign).try_exists(), Ok(false)))
 }
 
 /// The server of one sign; a stale sign is removed.

@@ -1,5 +1,6 @@
 //! The files that a server must not serve: those that would let somebody in.
 
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
 
@@ -11,7 +12,7 @@ use crate::protocol::path::escape_path;
 /// The same holds for a token, a certificate's key and a ticket.
 pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path) -> Result<(), Complaint> {
     let way_out = if args.hidden { ", or leave --hidden out" } else { "" };
-    if is_served(home, root, args.hidden) {
+    if is_served(home, root, args.hidden)? {
         return Err(Complaint::Usage(format!(
             "{} holds this machine's key and its lists of peers, which clients could read and change; serve another \
              directory, or move $QFT_HOME{way_out}",
@@ -25,7 +26,8 @@ pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path
         ("ticket", &args.ticket_file),
     ];
     for (what, path) in secrets {
-        if let Some(path) = path.as_ref().filter(|path| is_served(path, root, args.hidden)) {
+        let Some(path) = path else { continue };
+        if is_served(path, root, args.hidden)? {
             return Err(Complaint::Usage(format!(
                 "clients could read the {what} {}: it lies in the directory that is served; move it{way_out}",
                 escape_path(path)
@@ -36,18 +38,29 @@ pub(super) fn refuse_to_serve_secrets(args: &ServeArgs, root: &Path, home: &Path
 }
 
 /// Whether clients can see that path, which need not exist yet.
-fn is_served(path: &Path, root: &Path, hidden: bool) -> bool {
-    let real = real_place(path);
-    let Ok(below) = real.strip_prefix(root) else { return false };
-    hidden || !below.as_os_str().as_bytes().starts_with(b".")
+fn is_served(path: &Path, root: &Path, hidden: bool) -> Result<bool, Complaint> {
+    let real = real_place(path).map_err(|error| {
+        // It may lead into the directory that is served.
+        Complaint::Usage(format!("nobody can tell where {} leads: {error}", escape_path(path)))
+    })?;
+    let Ok(below) = real.strip_prefix(root) else { return Ok(false) };
+    Ok(hidden || !below.as_os_str().as_bytes().starts_with(b"."))
 }
 
 /// Where a path leads, or would lead when what is missing had been made.
-fn real_place(path: &Path) -> PathBuf {
-    let Ok(path) = absolute(path) else { return path.to_owned() };
-    let real = path.ancestors().find_map(|there| Some((there, there.canonicalize().ok()?)));
-    let Some((there, real)) = real else { return path };
-    real.join(path.strip_prefix(there).unwrap_or_else(|_| Path::new(""))).components().collect()
+fn real_place(path: &Path) -> io::Result<PathBuf> {
+    let path = absolute(path)?;
+    for there in path.ancestors() {
+        match there.canonicalize() {
+            Ok(real) => {
+                let missing = path.strip_prefix(there).unwrap_or_else(|_| Path::new(""));
+                return Ok(real.join(missing).components().collect());
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -75,10 +88,13 @@ mod tests {
             if !home.to_string_lossy().contains("missing") && !home.ends_with("elsewhere") {
                 fs::create_dir_all(&home).expect("made");
             }
-            assert_eq!(is_served(&home, &root, hidden), is_refused, "{home:?} {hidden}");
+            assert_eq!(is_served(&home, &root, hidden).ok(), Some(is_refused), "{home:?} {hidden}");
         }
         std::os::unix::fs::symlink("keys", root.join("link")).expect("made");
-        assert!(is_served(&root.join("link/missing"), &root, false), "by whatever name");
-        assert!(!is_served(&root.join("link/../../elsewhere"), &root, false), "a name that only begins inside");
+        let is_served = |name: &str| is_served(&root.join(name), &root, false).ok();
+        assert_eq!(is_served("link/missing"), Some(true), "by whatever name");
+        assert_eq!(is_served("link/../../elsewhere"), Some(false), "a name that only begins inside");
+        std::os::unix::fs::symlink("round", root.join("round")).expect("made");
+        assert_eq!(is_served("round/token"), None, "where it leads cannot be told");
     }
 }
