@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::error::Error;
 use crate::protocol::message::Target;
 use crate::protocol::path::{WirePath, escape_path};
-use crate::storage::{Destination, Root};
+use crate::storage::{Cause as _, Destination, Op, Root, StorageError};
 
 /// Where the files go: a directory that exists, and the name of what may be new in it.
 #[derive(Clone)]
@@ -49,8 +49,11 @@ fn followed(into: &Path) -> Result<PathBuf, Error> {
         let shown = escape_path(into);
         Err(Error::Usage(format!("{shown} is {what}, which is not replaced by a file; '-' writes to standard output")))
     };
+    let unknown = |error| Error::from(StorageError::new(Op::Stat, into, error));
     match into.symlink_metadata() {
-        Err(_) => Ok(into.to_owned()),
+        // Whoever goes on with it says why it cannot be had.
+        Err(error) if error.kind_of_failure().is_answer() => Ok(into.to_owned()),
+        Err(error) => Err(unknown(error)),
         Ok(found) if found.is_file() => Ok(into.to_owned()),
         Ok(found) if !found.is_symlink() => refused("no regular file"),
         // Links in /proc only look like links to files; `/dev/stdout` leads there.
@@ -58,7 +61,8 @@ fn followed(into: &Path) -> Result<PathBuf, Error> {
         Ok(_) => match into.canonicalize() {
             Ok(place) if place.is_file() => Ok(place),
             Ok(_) => refused("a link to no regular file"),
-            Err(_) => refused("a link to nothing"),
+            Err(error) if error.kind_of_failure().is_answer() => refused("a link to nothing"),
+            Err(error) => Err(unknown(error)),
         },
     }
 }

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::cause::Look as _;
 use super::file_system::{FileSystem, NameObjection};
 use super::meta::{Meta, ObjectId};
 use super::mode;
@@ -131,10 +132,21 @@ impl Dir {
     }
 
     /// Whether this is the directory `other`, or lies below it, as far up as `top`.
-    pub(crate) fn lies_in(&self, other: ObjectId, top: ObjectId) -> bool {
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn lies_in(&self, other: ObjectId, top: ObjectId) -> Result<bool, Errno> {
+        let (mut above, mut id) = (None::<Self>, self.id);
         // Nothing above the top is of this tree; and the root of all is above itself.
-        let above = |dir: &Self| if dir.id == top { None } else { dir.above().ok().filter(|above| above.id != dir.id) };
-        self.id == other || std::iter::successors(above(self), above).any(|dir| dir.id == other)
+        while id != other && id != top {
+            let next = above.as_ref().unwrap_or(self).above()?;
+            if next.id == id {
+                break;
+            }
+            id = next.id;
+            above = Some(next);
+        }
+        Ok(id == other)
     }
 
     /// The directory above. Only to compare it: no name leads there.
@@ -155,6 +167,11 @@ impl Dir {
     /// The facts of a name; a link is not followed.
     pub(crate) fn stat(&self, name: &[u8]) -> Result<Stat, Errno> {
         rustix::fs::statat(self, plain_component(name)?, AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Whether something has that name.
+    pub(crate) fn has(&self, name: &[u8]) -> Result<bool, Errno> {
+        Ok(self.stat(name).if_had()?.is_some())
     }
 
     /// Where it is now, as far as the kernel knows. Never used for access.

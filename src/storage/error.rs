@@ -3,16 +3,17 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::cause::{CopiedBy, Refusal, plain};
+use super::cause::{Cause, CopiedBy, FailureKind, Refusal, plain};
 use crate::protocol::message::{Failure, Status};
 use crate::protocol::path::escape_path;
 
-/// How long, and how many times, is waited for a descriptor when this process has too many files open: it closes hundreds a
-/// second.
+/// How long, and how many times, is waited for what this machine is short of now. Mostly that is a descriptor, when this process
+/// has too many files open: it closes hundreds a second.
 pub(crate) const FILES_WAIT: Duration = Duration::from_millis(200);
 pub(crate) const FILES_WAITS_MAX: u32 = 150;
 
@@ -108,14 +109,12 @@ impl StorageError {
 
     /// Whether there is nothing to read, or nothing that we may.
     pub(crate) fn is_nothing_to_read(&self) -> bool {
-        let errno = Errno::from_io_error(&self.cause);
-        matches!(errno, Some(Errno::NOENT | Errno::ACCESS | Errno::PERM))
+        matches!(self.kind_of_failure(), FailureKind::Absent | FailureKind::Denied)
     }
 
-    /// Whether it failed because this process (or the system) has too many files open: it may work soon.
-    pub fn is_out_of_files(&self) -> bool {
-        let code = self.cause.raw_os_error();
-        [Errno::MFILE, Errno::NFILE].into_iter().any(|errno| code == Some(errno.raw_os_error()))
+    /// Whether it failed because this process (or the system) is short of something, such as descriptors: it may work soon.
+    pub fn is_passing(&self) -> bool {
+        self.kind_of_failure() == FailureKind::Passing
     }
 
     /// Whether it is only that the part's old version is being copied: some of it was just now, or is by another thread.
@@ -194,6 +193,12 @@ impl StorageError {
     }
 }
 
+impl Cause for StorageError {
+    fn kind_of_failure(&self) -> FailureKind {
+        self.cause.kind_of_failure()
+    }
+}
+
 impl From<&StorageError> for Failure {
     fn from(error: &StorageError) -> Self {
         let status = error.status();
@@ -217,6 +222,23 @@ impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         Self::from(&error)
     }
+}
+
+/// Looks again, on a thread that may sleep, where the machine is short of something now; until `is_over`.
+///
+/// # Errors
+/// That of the last look.
+pub(crate) fn patiently<T>(
+    mut look: impl FnMut() -> Result<T, StorageError>,
+    is_over: impl Fn() -> bool,
+) -> Result<T, StorageError> {
+    for _ in 0..FILES_WAITS_MAX {
+        match look() {
+            Err(error) if error.is_passing() && !is_over() => thread::sleep(FILES_WAIT),
+            looked => return looked,
+        }
+    }
+    look()
 }
 
 /// For `map_err`: says what was tried on what.

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 
+use super::cause::{Cause as _, FailureKind};
 use crate::protocol::message::Mtime;
 use crate::protocol::path::COMPONENT_BYTES_MAX;
 
@@ -107,8 +108,12 @@ impl FileSystem {
     /// False where that is not known for sure: FAT, exFAT, NTFS and their like fold case, some network file systems do,
     /// and a directory of the others can be made to.
     pub(crate) fn tells_names_apart(self, dir: impl AsFd) -> bool {
-        // Not every file system has flags; one that has none folds nothing.
-        self.is_local() && !rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASE_FOLDING != 0)
+        self.is_local()
+            && match rustix::fs::ioctl_getflags(dir) {
+                Ok(flags) => flags.bits() & CASE_FOLDING == 0,
+                // Not every file system has flags; one that has none folds nothing.
+                Err(error) => error.kind_of_failure() != FailureKind::Passing,
+            }
     }
 }
 

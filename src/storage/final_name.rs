@@ -13,6 +13,7 @@
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::cause::{Look as _, telling};
 use super::dir::Dir;
 use super::file_system::NameObjection;
 use super::meta::{self, StatFacts};
@@ -119,9 +120,13 @@ impl Dir {
         if !is_empty_file(found) {
             return Ok(false);
         }
-        let is_mark =
-            |mark: &[u8]| self.stat(mark).is_ok_and(|mark| is_empty_file(&mark) && are_of_one_time(&mark, found));
-        Ok(self.marks(name).iter().any(|mark| is_mark(mark)))
+        let is_mark = |mark: &Stat| is_empty_file(mark) && are_of_one_time(mark, found);
+        for mark in self.marks(name) {
+            if self.stat(&mark).if_had()?.as_ref().is_some_and(is_mark) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Gives a name back that was only reserved. The mark goes last.
@@ -147,7 +152,7 @@ impl Dir {
             Ok(true) => Err(Errno::ISDIR),
             // If it fails for anything else, so does this, and the first error says why.
             Ok(false) if self.may_object_to(NameObjection::Taken, error) => {
-                self.rename_after_putting_aside(old, new).map_err(|_| error)
+                self.rename_after_putting_aside(old, new).map_err(|second| telling(error, second))
             }
             _ => Err(error),
         }

@@ -52,7 +52,7 @@ pub(crate) mod walk;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use cause::{CopiedBy, plain};
+pub(crate) use cause::{Cause, CopiedBy, FailureKind, plain};
 pub use commit::{Commit, Committer, Durability, Replace};
 pub(crate) use commit::{Committed, Touch};
 pub(crate) use delivered::Delivered;

@@ -11,6 +11,7 @@
 //! | `disturbance` | what happens that nobody has asked for |
 //! | `sending`, `receiving` | the two ends |
 //! | `network` | data streams |
+//! | `offers` | offers to a receiver alone, one operation of whose disk fails |
 //! | `told`, `versions`, `judge` | what is said of a name; all that a source ever was; what must hold whatever happened |
 //! | `tally` | what worlds have been through |
 //!
@@ -26,6 +27,7 @@ mod disturbance;
 mod job;
 mod judge;
 mod network;
+mod offers;
 mod process;
 mod receiving;
 mod scheduler;

@@ -205,7 +205,7 @@ impl<D: Driver> Receiver<D> {
         if error.copying() == Some(CopiedBy::Here) {
             self.0.driver.spawn(work);
         } else {
-            let wait = if error.is_out_of_files() { FILES_WAIT } else { BUSY_WAIT };
+            let wait = if error.is_passing() { FILES_WAIT } else { BUSY_WAIT };
             // No disk thread sits that out.
             self.0.driver.spawn_later(wait, work);
         }
@@ -218,7 +218,7 @@ pub(super) fn may_wait(error: &StorageError, waits: u32) -> bool {
         // It ends with the copy, or with the connection.
         _ if error.copying().is_some() => u32::MAX,
         Status::Busy => BUSY_WAITS_MAX,
-        _ if error.is_out_of_files() => FILES_WAITS_MAX,
+        _ if error.is_passing() => FILES_WAITS_MAX,
         _ => 0,
     };
     waits < limit

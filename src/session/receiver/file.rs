@@ -142,13 +142,16 @@ impl<D: Driver> Receiver<D> {
     fn hand_over(&self, id: FileId, file: Arc<IncomingFile<D::Store>>, finished: Finished<D::Store>) {
         let doubted = file.clone();
         // The process that made its directories may have been killed before it could sync their names.
-        let doubt = move |receiver: &Self| receiver.in_doubt(doubted.content.path(), false);
+        let doubt = move |receiver: &Self| {
+            receiver.in_doubt(doubted.content.path(), false)?;
+            receiver.replace_of(doubted.content.path())
+        };
         self.keep_trying(doubt, move |receiver, noted| match (noted, finished) {
-            (Ok(()), Finished::New(part)) => {
-                let commit = file.content.commit(part, receiver.replace_of(file.content.path()));
+            (Ok(replace), Finished::New(part)) => {
+                let commit = file.content.commit(part, replace);
                 receiver.0.tools.committer.submit(commit, receiver.told(id, file));
             }
-            (Ok(()), Finished::Same(touch)) => receiver.0.tools.committer.submit_touch(touch, receiver.told(id, file)),
+            (Ok(_), Finished::Same(touch)) => receiver.0.tools.committer.submit_touch(touch, receiver.told(id, file)),
             (Err(error), _) => receiver.fail(id, error.at_destination()),
         });
     }

@@ -35,7 +35,7 @@ use tracing::debug;
 use self::directories::Directories;
 pub(crate) use self::driver::{Driver, Online};
 use self::file::IncomingFile;
-use self::offer::CorkState;
+use self::offer::{CorkState, Unplaced};
 pub use self::range::LATE_RANGES_MAX;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;
@@ -271,23 +271,29 @@ impl<D: Driver> Receiver<D> {
 }
 
 impl<S: Store> ReceiveOptions<S> {
+    /// The name below the root that an offer means, if that may be written.
+    fn destination(&self, header: &Header) -> Result<WirePath, Unplaced> {
+        let path = self.place(header)?;
+        (self.allows)(header, &path)?;
+        Ok(path)
+    }
+
     /// The name below the root that an offer means.
-    fn destination(&self, header: &Header) -> Result<WirePath, Failure> {
-        let path = match &self.to {
+    fn place(&self, header: &Header) -> Result<WirePath, Unplaced> {
+        Ok(match &self.to {
             None => header.path.clone(),
             Some(to) if self.is_new_name(header, to)? => to.clone(),
             Some(to) => to.join(&header.path).map_err(|error| Failure::new(Status::BadName, error.to_string()))?,
-        };
-        (self.allows)(header, &path).map(|()| path)
+        })
     }
 
     /// Whether `to` is the new name of the one file on offer: it was not marked as a directory and is none.
-    fn is_new_name(&self, header: &Header, to: &WirePath) -> Result<bool, Failure> {
+    fn is_new_name(&self, header: &Header, to: &WirePath) -> Result<bool, StorageError> {
         let single = header.kind != Kind::Dir && header.path.parent().is_none();
         if self.target == Target::Directory || !single {
             return Ok(false);
         }
-        let there = self.root.stat_dir(to).map_err(|error| error.at_destination())?;
+        let there = self.root.stat_dir(to)?;
         Ok(there.is_none_or(|meta| meta.kind != Kind::Dir))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use super::driver::may_wait;
+use super::offer::Unplaced;
 use super::{Driver, ReceiveOptions, Receiver};
 use crate::broken::BreakableRule;
 use crate::protocol::message::{Failure, Header, IfExists, Kind, Mtime, SkipReason, Status};
@@ -101,7 +103,7 @@ impl<S: Store> Look<'_, S> {
         let is_own = there.as_ref().is_some_and(|there| self.options.was_delivered(there));
         let changed = there.as_ref().map(|there| there.identity.ctime);
         let target = there.map(Existing::from);
-        let keeps = self.keeps(path, target.as_ref());
+        let keeps = self.keeps(path, target.as_ref())?;
         let local = Local { target, is_own, is_another: self.is_another, part, keeps };
         Ok((resume::decide(self.header, &local, policy), changed))
     }
@@ -126,7 +128,7 @@ impl<S: Store> Look<'_, S> {
         for path in commit::asides(path) {
             let Some(there) = self.there(&path)? else { return Ok(FreeName::Free(path)) };
             let (changed, there) = (there.identity.ctime, Existing::from(there));
-            let keeps = self.keeps(&path, Some(&there));
+            let keeps = self.keeps(&path, Some(&there))?;
             let local = Local { target: Some(there), keeps, ..Local::default() };
             if resume::decide(self.header, &local, &self.options.policy) == Plan::Skip(SkipReason::Same) {
                 return Ok(FreeName::Same(path, changed));
@@ -136,24 +138,30 @@ impl<S: Store> Look<'_, S> {
     }
 
     /// The time and mode that the disk would keep for the offer, to be compared with those that are there.
-    fn keeps(&self, path: &WirePath, there: Option<&Existing>) -> Keeps {
+    fn keeps(&self, path: &WirePath, there: Option<&Existing>) -> Result<Keeps, StorageError> {
         let asked = there.filter(|there| resume::may_be_rounded(self.header, there));
-        let time_step = asked.map_or(1, |there| self.step_of_times(path, there));
-        Keeps { mode: kept_mode(self.header.mode), time_step }
+        let time_step = asked.map_or(Ok(1), |there| self.step_of_times(path, there))?;
+        Ok(Keeps { mode: kept_mode(self.header.mode), time_step })
     }
 
     /// The step of time stamps of the disk there: asked once a job.
-    fn step_of_times(&self, path: &WirePath, there: &Existing) -> u64 {
+    fn step_of_times(&self, path: &WirePath, there: &Existing) -> Result<u64, StorageError> {
         if self.options.dry_run {
             // Nothing may be made to ask. At worst a file is called the same that differs by less than two seconds.
-            return guessed_step(there.mtime);
+            return Ok(guessed_step(there.mtime));
         }
-        *self.time_step.get_or_init(|| {
-            self.options.root.time_step(path).unwrap_or_else(|error| {
+        if let Some(step) = self.time_step.get() {
+            return Ok(*step);
+        }
+        let step = match self.options.root.time_step(path) {
+            // It would be the answer for the whole job.
+            Err(error) if error.is_passing() => return Err(error),
+            asked => asked.unwrap_or_else(|error| {
                 tracing::debug!(%error, "nobody says how fine times are; they are compared as they are");
                 1
-            })
-        })
+            }),
+        };
+        Ok(*self.time_step.get_or_init(|| step))
     }
 }
 
@@ -163,8 +171,8 @@ impl<D: Driver> Receiver<D> {
     /// `None` while that cannot be told, because the other one is still under way: the offer is planned again then.
     ///
     /// # Errors
-    /// When the other one would be replaced.
-    pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Failure> {
+    /// When the other one would be replaced, or that cannot be told now.
+    pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Unplaced> {
         let ReceiveOptions { root, dry_run, .. } = &self.0.options;
         if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
@@ -176,7 +184,7 @@ impl<D: Driver> Receiver<D> {
         let apart = self.feed(|ledger| ledger.tell_apart(header, path));
         match apart {
             NameConflict::Waits => return Ok(None),
-            NameConflict::Refused(first) => return Err(one_name(&first)),
+            NameConflict::Refused(first) => return Err(one_name(&first).into()),
             // It has given no name, and may make no file to ask the disk with.
             NameConflict::Unsure if *dry_run => return Ok(Some(false)),
             NameConflict::Yes | NameConflict::Unsure | NameConflict::Twin(_) => {}
@@ -200,15 +208,22 @@ impl<D: Driver> Receiver<D> {
         path: &WirePath,
         asked: Result<bool, StorageError>,
         first: &WirePath,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Unplaced> {
         let replaces = self.0.options.replaces();
         let refuse_below = || {
             if replaces && header.kind == Kind::Dir {
                 self.feed(|ledger| ledger.refuse_below(path, first));
             }
         };
-        // What cannot be told now might be the other one: the names below it would be compared with none of that one's.
-        let is_another = asked.inspect_err(|_| refuse_below())?;
+        let is_another = match asked {
+            Err(error) if may_wait(&error, 0) => {
+                // It is asked again, as one that was not noted yet.
+                self.feed(|ledger| ledger.forget_name(path));
+                return Err(error.into());
+            }
+            // What cannot be told might be the other one: the names below it would be compared with none of that one's.
+            asked => asked.inspect_err(|_| refuse_below())?,
+        };
         if !is_another && first != path {
             self.feed(|ledger| ledger.take_over_name(header, path));
         }
@@ -221,7 +236,7 @@ impl<D: Driver> Receiver<D> {
             return Ok(is_another);
         }
         refuse_below();
-        Err(if first == path { other_spelling(path) } else { one_name(first) })
+        Err(if first == path { other_spelling(path) } else { one_name(first) }.into())
     }
 
     /// The disk's answer for a name that the ledger cannot tell from others: whether it is taken, and by which name. `None`:
@@ -249,7 +264,7 @@ impl<D: Driver> Receiver<D> {
     ///
     /// # Errors
     /// When the disk takes one of them for such a directory.
-    fn is_apart_above(&self, header: &Header, path: &WirePath) -> Result<bool, Failure> {
+    fn is_apart_above(&self, header: &Header, path: &WirePath) -> Result<bool, Unplaced> {
         loop {
             let conflict = self.feed(|ledger| ledger.tell_above_apart(header, path));
             let (dir, first) = match conflict {
@@ -260,21 +275,19 @@ impl<D: Driver> Receiver<D> {
             let refuse = || {
                 self.feed(|ledger| ledger.refuse_below(&dir, &first));
             };
-            if self.0.options.root.is_one_name(&first, &dir).inspect_err(|_| refuse())? {
-                refuse();
-                return Err(one_name(&first));
+            match self.0.options.root.is_one_name(&first, &dir) {
+                Ok(false) => {}
+                Ok(true) => {
+                    refuse();
+                    return Err(one_name(&first).into());
+                }
+                Err(error) if may_wait(&error, 0) => return Err(error.into()),
+                Err(error) => {
+                    refuse();
+                    return Err(error.into());
+                }
             }
             self.feed(|ledger| ledger.take_over_name(header, &dir));
-        }
-    }
-
-    /// Remembers the name of a file that an earlier connection has brought, so that no later one replaces the file whose name the
-    /// disk takes for this one.
-    pub(super) fn note_done(&self, header: &Header) {
-        let options = &self.0.options;
-        let Ok(path) = options.destination(header) else { return };
-        if options.replaces() && !options.root.tells_names_apart(&path) {
-            self.feed(|ledger| ledger.note_name(header.id, &path));
         }
     }
 
@@ -285,13 +298,13 @@ impl<D: Driver> Receiver<D> {
     }
 
     /// Where the ledger does not remember each directory that was refused, the disk is asked for those above a name.
-    fn check_above(&self, path: &WirePath) -> Result<(), Failure> {
+    fn check_above(&self, path: &WirePath) -> Result<(), Unplaced> {
         if !self.feed(|ledger| ledger.lacks_refused()) {
             return Ok(());
         }
         for dir in std::iter::successors(path.parent(), WirePath::parent) {
             if self.0.options.root.is_other_spelling(&dir)? {
-                return Err(other_spelling(&dir));
+                return Err(other_spelling(&dir).into());
             }
         }
         Ok(())
@@ -299,7 +312,7 @@ impl<D: Driver> Receiver<D> {
 
     /// The rule for a name that turns out to be taken. Where the ledger does not remember each name, another file of
     /// the job may have got it since it was looked at: only a file with exactly this name is replaced then.
-    pub(super) fn replace_of(&self, path: &WirePath) -> Replace {
+    pub(super) fn replace_of(&self, path: &WirePath) -> Result<Replace, StorageError> {
         let root = &self.0.options.root;
         let replace = self.0.options.replace();
         let lacks_some = || {
@@ -307,7 +320,7 @@ impl<D: Driver> Receiver<D> {
             ledger.lacks_names() || ledger.lacks_refused()
         };
         let is_unsure = replace == Replace::Yes && lacks_some() && !root.tells_names_apart(path);
-        if is_unsure && !root.has_entry(path) { Replace::No } else { replace }
+        Ok(if is_unsure && !root.has_entry(path)? { Replace::No } else { replace })
     }
 }
 

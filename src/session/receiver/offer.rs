@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use super::driver::may_wait;
 use super::file::IncomingFile;
 use super::name::{Decision, Look};
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
@@ -12,7 +11,9 @@ use crate::broken::BreakableRule;
 use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Mtime, SkipReason};
 use crate::protocol::path::WirePath;
-use crate::storage::{Commits, Committed, DirMeta, DirMode, FileIo, Files, ReadFile, StorageError, Store, Touch};
+use crate::storage::{
+    Cause as _, Commits, Committed, DirMeta, DirMode, FailureKind, FileIo, Files, ReadFile, StorageError, Store, Touch,
+};
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::{Plan, Start};
 
@@ -49,6 +50,27 @@ impl<D: Driver> Drop for Cork<D> {
         if before == CorkState::Due {
             self.0.begin_planning();
         }
+    }
+}
+
+/// Why an offer has no name here.
+#[derive(Debug)]
+pub(super) enum Unplaced {
+    /// It may not have it.
+    Refused(Failure),
+    /// The disk does not say.
+    Unknown(StorageError),
+}
+
+impl From<Failure> for Unplaced {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+impl From<StorageError> for Unplaced {
+    fn from(error: StorageError) -> Self {
+        Self::Unknown(error)
     }
 }
 
@@ -98,12 +120,12 @@ impl<D: Driver> Receiver<D> {
     }
 
     fn plan(&self, header: Header) {
-        let id = header.id;
+        let planned = header.clone();
         self.keep_trying(
-            move |receiver| receiver.try_to_plan(&header),
+            move |receiver| receiver.try_to_plan(&planned),
             move |receiver, planned| {
                 if let Err(error) = planned {
-                    receiver.refuse(id, error.at_destination());
+                    receiver.leave_unplaced(&header, &error);
                 }
             },
         );
@@ -114,7 +136,7 @@ impl<D: Driver> Receiver<D> {
         crate::storage::testing::panic_at("plan", &header.path);
         let was_done = header.kind != Kind::Dir && self.0.tools.record.was_done_before(&header.path);
         if was_done {
-            self.note_done(header);
+            self.note_done(header)?;
         }
         if !self.feed(|ledger| ledger.is_to_be_planned(header.id, was_done)) {
             return Ok(());
@@ -131,9 +153,38 @@ impl<D: Driver> Receiver<D> {
             }
             // It waits for its twin.
             Ok(None) => {}
-            Err(failure) => self.refuse(header.id, failure),
+            Err(Unplaced::Refused(failure)) => self.refuse(header.id, failure),
+            Err(Unplaced::Unknown(error)) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Remembers the name of a file that an earlier connection has brought, so that no later one replaces the file whose name the
+    /// disk takes for this one. Nobody is asked whether it may be written: it is not.
+    fn note_done(&self, header: &Header) -> Result<(), StorageError> {
+        let options = &self.0.options;
+        let path = match options.place(header) {
+            Ok(path) => path,
+            Err(Unplaced::Unknown(error)) => return Err(error),
+            Err(Unplaced::Refused(_)) => return Ok(()),
+        };
+        if options.replaces() && !options.root.tells_names_apart(&path) {
+            self.feed(|ledger| ledger.note_name(header.id, &path));
+        }
+        Ok(())
+    }
+
+    /// An offer gets no name, for the disk could not be asked, however long that was waited for. What lies below a directory
+    /// would be compared with none of the names that may be its own.
+    fn leave_unplaced(&self, header: &Header, error: &StorageError) {
+        if let Ok(path) = self.0.options.place(header)
+            && header.kind == Kind::Dir
+            && self.0.options.replaces()
+            && !self.0.options.root.tells_names_apart(&path)
+        {
+            self.feed(|ledger| ledger.refuse_below(&path, &path));
+        }
+        self.refuse(header.id, error.at_destination());
     }
 
     fn act(&self, header: &Header, decision: Decision) -> Result<(), StorageError> {
@@ -165,7 +216,7 @@ impl<D: Driver> Receiver<D> {
     fn make_link(&self, header: &Header, path: &WirePath) -> Result<Option<WirePath>, StorageError> {
         let options = &self.0.options;
         match &header.kind {
-            Kind::Link(target) => options.root.make_link(path, target, self.replace_of(path)),
+            Kind::Link(target) => options.root.make_link(path, target, self.replace_of(path)?),
             Kind::File | Kind::Dir => unreachable!("only links are planned as links"),
         }
     }
@@ -186,18 +237,9 @@ impl<D: Driver> Receiver<D> {
 
     /// Goes on when the name is durable.
     fn after_names(&self, header: &Header, path: WirePath, then: impl FnOnce(&Self, &Header) + Send + 'static) {
-        self.wait_for_names(header.clone(), path, Box::new(then), 0);
-    }
-
-    fn wait_for_names(&self, header: Header, path: WirePath, then: AfterNames<D>, waits: u32) {
-        let (receiver, asked) = (self.clone(), path.clone());
+        let (receiver, header) = (self.clone(), header.clone());
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
             Ok(_) => then(&receiver, &header),
-            // The directory is opened for that, and there may be no descriptor left.
-            Err(error) if may_wait(&error, waits) => {
-                let again = receiver.clone();
-                receiver.try_again(&error, move || again.wait_for_names(header, asked, then, waits + 1));
-            }
             Err(error) => receiver.refuse(header.id, error.at_destination()),
         });
         self.0.tools.committer.submit_dir(self.0.options.root.clone(), path, done);
@@ -309,31 +351,41 @@ impl<D: Driver> Receiver<D> {
         let source = match options.root.open_source(&path) {
             Ok(source) => Arc::new(source),
             // A file that we may not even open is not ours to change; its content is the right one.
-            Err(error) => {
+            Err(error) if error.kind_of_failure() == FailureKind::Denied => {
                 self.remark_unset(&error);
                 return self.skip_there(header, path, SkipReason::Same, changed);
             }
+            Err(error) => return Err(error),
         };
         self.in_doubt(&path, false)?;
-        let (receiver, header, mode) = (self.clone(), header.clone(), header.mode);
-        let touch = Touch { root: options.root.clone(), source, path, mtime: header.mtime, mode };
+        let (receiver, header) = (self.clone(), header.clone());
+        let touch = Touch { root: options.root.clone(), source, path, mtime: header.mtime, mode: header.mode };
         let touched = touch.source.clone();
         let done = Box::new(move |result: Result<Committed, StorageError>| match result {
-            Ok(Committed { unset, .. }) => {
-                unset.iter().for_each(|error| receiver.remark_unset(error));
-                // Some file systems have one mode for all files, and say that they have set another.
-                let is_set = unset.is_none() && touched.has_mode(mode);
-                receiver.skip(&header, if is_set { SkipReason::Mode } else { SkipReason::Same });
+            Ok(Committed { unset: None, .. }) => receiver.say_mode(header, touched),
+            Ok(Committed { unset: Some(error), .. }) => {
+                receiver.remark_unset(&error);
+                receiver.skip(&header, SkipReason::Same);
             }
             Err(error) => receiver.refuse(header.id, error.at_destination()),
         });
         self.0.tools.committer.submit_touch(touch, done);
         Ok(())
     }
-}
 
-/// The rest of an offer's work, done when its name is durable.
-type AfterNames<D> = Box<dyn FnOnce(&Receiver<D>, &Header) + Send>;
+    /// Says whether what is there has got the permission bits. Some file systems have one mode for all files, and say that they
+    /// have set another.
+    fn say_mode(&self, header: Header, touched: Arc<<D::Store as Files>::Source>) {
+        let mode = header.mode;
+        self.keep_trying(
+            move |_| touched.has_mode(mode),
+            move |receiver, is_set| {
+                let is_set = is_set.inspect_err(|error| receiver.remark_unset(error)).unwrap_or(false);
+                receiver.skip(&header, if is_set { SkipReason::Mode } else { SkipReason::Same });
+            },
+        );
+    }
+}
 
 /// Whether a file system's time is later than one of ours.
 fn is_after(time: Mtime, other: SystemTime) -> bool {

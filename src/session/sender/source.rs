@@ -92,7 +92,7 @@ where
     A: OffersAttached<Source = Located<F>>,
 {
     let source = match place.source.root.open_source(&place.source.at) {
-        Err(error) if error.is_out_of_files() && u32::from(place.waits) < FILES_WAITS_MAX => {
+        Err(error) if error.is_passing() && u32::from(place.waits) < FILES_WAITS_MAX => {
             return Err(PumpStop::Unsettled(FILES_WAIT));
         }
         opened => opened?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::there::{self, ExistingObject};
 use super::touch::{self, Touched};
 use super::{Commit, CommitJob, CommitWork, Committed, Durability, Told};
 use crate::broken::BreakableRule;
@@ -40,23 +41,6 @@ struct GroupEntry {
     told: Told,
 }
 
-/// A file that is there under its name already, and is to be durable.
-struct ExistingObject {
-    root: Destination,
-    path: WirePath,
-    /// Whether its content may not be on the disk either.
-    content: bool,
-    outcome: Result<(), StorageError>,
-    told: Told,
-}
-
-impl ExistingObject {
-    fn dir(&self) -> Result<Arc<Dir>, StorageError> {
-        let found = self.root.in_parent(&self.path, |dir, _| Ok(Arc::clone(dir)));
-        found.map_err(failed(Op::Sync, self.path.as_path()))
-    }
-}
-
 impl GroupEntry {
     fn is_good(&self) -> bool {
         self.outcome.is_ok()
@@ -66,6 +50,7 @@ impl GroupEntry {
     fn finish(&mut self) {
         let Commit { part, size, mtime, mode, .. } = &self.commit;
         match part.finish(*size, *mtime, *mode) {
+            Ok(Some(error)) if self.told.tries.may_go_on(&error) => self.outcome = Err(error),
             Ok(unset) => self.unset = unset,
             Err(error) => self.outcome = Err(error),
         }
@@ -83,6 +68,26 @@ impl GroupEntry {
             Ok(_) => {}
             Err(error) => self.unset = Some(error),
         }
+    }
+
+    fn answer(self, failures: &Failures) -> Option<CommitJob> {
+        let Self { commit, unset, outcome, mut told } = self;
+        // One of which the disk may have lost content was emptied.
+        let is_whole = !commit.part.is_empty() || commit.size == 0;
+        if is_whole && told.puts_off(outcome.as_ref().err()) {
+            return Some(CommitJob { work: CommitWork::File(Box::new(commit)), told });
+        }
+        let root = commit.part.root().clone();
+        let named = outcome.map(|path| (failures.check(commit.part.dir(), &path), path));
+        // Unlocks a part that stays, before anyone hears of it and tries again.
+        drop(commit);
+        match named {
+            Ok((Err(error), path)) if told.puts_off(Some(&error)) => {
+                return Some(CommitJob { work: CommitWork::There { root, path, content: false, unset }, told });
+            }
+            named => told.tell(named.and_then(|(durable, path)| durable.map(|()| Committed { path, unset }))),
+        }
+        None
     }
 
     fn step(&mut self, step: impl FnOnce(&mut Commit) -> Result<(), StorageError>) {
@@ -110,9 +115,9 @@ impl CommitGroup {
                 let outcome = Ok(commit.part.target().clone());
                 self.files.push(GroupEntry { commit: *commit, unset: None, outcome, told: job.told });
             }
-            CommitWork::There { root, path, content } => {
+            CommitWork::There { root, path, content, unset } => {
                 self.note_root(&root);
-                self.there.push(ExistingObject { root, path, content, outcome: Ok(()), told: job.told });
+                self.there.push(ExistingObject::new(root, path, content, unset, job.told));
             }
             CommitWork::Touch(touch) => {
                 self.note_root(&touch.root);
@@ -127,14 +132,15 @@ impl CommitGroup {
         }
     }
 
-    pub(super) fn commit(mut self) {
+    /// Takes all steps. Returns the jobs that are to be tried again.
+    pub(super) fn commit(mut self) -> Vec<CommitJob> {
         let mut failures = Failures::default();
         for step in steps(self.sync) {
             match step {
                 CommitStep::Finish => self.finish(),
                 CommitStep::SyncContent => {
                     self.sync_data();
-                    self.sync_what_is_there();
+                    there::sync(&mut self.there);
                     touch::sync(&mut self.touched);
                 }
                 CommitStep::Rename => self.rename(),
@@ -143,7 +149,7 @@ impl CommitGroup {
             }
         }
         tracing::debug!(files = self.files.len(), there = self.there.len(), "committed a group");
-        self.answer(&failures);
+        self.answer(&failures)
     }
 
     fn finish(&mut self) {
@@ -179,17 +185,6 @@ impl CommitGroup {
         }
     }
 
-    /// Makes contents durable that somebody else has written: whole file systems at once, for none of these files is open.
-    fn sync_what_is_there(&mut self) {
-        let mut synced: HashMap<u64, Result<(), Errno>> = HashMap::new();
-        for there in self.there.iter_mut().filter(|there| there.content) {
-            there.outcome = there.dir().and_then(|dir| {
-                let outcome = *synced.entry(dir.id().dev).or_insert_with(|| dir.sync_file_system());
-                outcome.map_err(failed(Op::Sync, there.path.as_path()))
-            });
-        }
-    }
-
     /// Makes all names durable: of the files just renamed, of directories made before, and of what could not be
     /// synced when it was tried last. What fails stays noted, so that nobody relies on it before it has succeeded.
     fn sync_names(&self) -> Failures {
@@ -209,19 +204,12 @@ impl CommitGroup {
         failures
     }
 
-    fn answer(self, failures: &Failures) {
-        for GroupEntry { commit, unset, outcome, told } in self.files {
-            let outcome = outcome.and_then(|path| failures.check(commit.part.dir(), &path).map(|()| path));
-            // Unlocks a part that stays, before anyone hears of it and tries again.
-            drop(commit);
-            told.tell(outcome.map(|path| Committed { path, unset }));
-        }
-        for touched in self.touched {
-            touched.answer(|root, path| failures.check_in(root, path));
-        }
-        for ExistingObject { root, path, outcome, told, .. } in self.there {
-            told.tell(outcome.and_then(|()| failures.check_in(&root, &path)).map(|()| path.into()));
-        }
+    fn answer(self, failures: &Failures) -> Vec<CommitJob> {
+        let Self { files, there, touched, .. } = self;
+        let files = files.into_iter().filter_map(|entry| entry.answer(failures));
+        let touched = touched.into_iter().filter_map(|file| file.answer(|root, path| failures.check_in(root, path)));
+        let there = there.into_iter().filter_map(|there| there.answer(|root, path| failures.check_in(root, path)));
+        files.chain(touched).chain(there).collect()
     }
 }
 

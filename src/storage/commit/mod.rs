@@ -7,9 +7,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `group` | jobs that go through all steps together |
+//! | `there` | files that somebody else has written, and names that others lie below |
 //! | `touch` | files that keep their content and get a new time and mode |
+//! | `later` | jobs that are tried again, for this machine was short of something |
 
 mod group;
+mod later;
+mod there;
 mod touch;
 
 use std::io;
@@ -29,6 +33,8 @@ use super::fair::{ClientId, FairQueue, Party};
 use super::part::Part;
 use super::root::Destination;
 use group::CommitGroup;
+use later::Later;
+pub(crate) use later::Tries;
 pub(crate) use touch::Touch;
 
 pub use crate::transfer::commit::{Durability, Replace};
@@ -69,7 +75,7 @@ impl From<WirePath> for Committed {
 }
 
 /// Told once, on the committer's thread, what became of a commit: the final name or the failure. After a
-/// failure the part is still there.
+/// failure the part is still there. What may work soon has been tried for as long as anybody would.
 pub(crate) type Answer = Box<dyn FnOnce(Result<Committed, StorageError>) + Send>;
 
 /// Hands commits to the thread that does them. Each connection has its own ([`Committer::for_client`]); they take turns,
@@ -117,7 +123,7 @@ struct CommitJob {
 
 enum CommitWork {
     File(Box<Commit>),
-    There { root: Destination, path: WirePath, content: bool },
+    There { root: Destination, path: WirePath, content: bool, unset: Option<StorageError> },
     Touch(Touch),
 }
 
@@ -126,6 +132,7 @@ enum CommitWork {
 pub(super) struct Told {
     path: WirePath,
     answer: Option<Answer>,
+    tries: Tries,
 }
 
 impl Committer {
@@ -158,12 +165,12 @@ impl Committer {
     /// Queues the request to make the name of a directory or link durable, which [`Destination`] has made already, or that
     /// of a file in a directory whose names [`Destination`] was told to doubt.
     pub fn submit_dir(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(CommitWork::There { root, path: path.clone(), content: false }, path, answer);
+        self.queue(CommitWork::There { root, path: path.clone(), content: false, unset: None }, path, answer);
     }
 
     /// The same for a file whose content somebody else has written, who may not have synced it.
     pub fn submit_there(&self, root: Destination, path: WirePath, answer: Answer) {
-        self.queue(CommitWork::There { root, path: path.clone(), content: true }, path, answer);
+        self.queue(CommitWork::There { root, path: path.clone(), content: true, unset: None }, path, answer);
     }
 
     /// Queues a new time and mode of a file that keeps its content.
@@ -184,7 +191,7 @@ impl Committer {
 
     fn queue(&self, work: CommitWork, path: WirePath, answer: Answer) {
         let CommitClient { handle, id } = &*self.0;
-        let job = CommitJob { work, told: Told { path, answer: Some(answer) } };
+        let job = CommitJob { work, told: Told::new(path, answer) };
         // A seat is left with its last clone, so the client is known, and the thread is there.
         let mut state = handle.shared.lock();
         let queued = state.jobs.push(*id, job);
@@ -232,39 +239,61 @@ impl CommitInner {
     }
 
     fn serve(&self, sync: Durability) {
-        while let Some(group) = self.next_group(sync) {
+        let mut later = Later::default();
+        while let Some(group) = self.next_group(sync, &mut later) {
             let begun = Instant::now();
             self.times.jobs.observe(group.len() as u64);
             // Jobs of the group are told by `Told`; the thread goes on with the next group.
-            if catch_unwind(AssertUnwindSafe(|| group.commit())).is_err() {
-                tracing::error!("a group commit panicked");
+            match catch_unwind(AssertUnwindSafe(|| group.commit())) {
+                Ok(again) => later.add(Instant::now(), again),
+                Err(_) => tracing::error!("a group commit panicked"),
             }
             self.times.taken.observe_time(begun.elapsed());
         }
     }
 
     /// Waits for jobs and takes those that wait, of each client by turns; `None` when there will be no more.
-    fn next_group(&self, sync: Durability) -> Option<CommitGroup> {
-        let mut state = self.lock();
-        while state.jobs.len() == 0 {
-            if state.closed {
-                return None;
+    fn next_group(&self, sync: Durability, later: &mut Later) -> Option<CommitGroup> {
+        let (mut state, mut group) = (self.lock(), CommitGroup::new(sync));
+        loop {
+            let now = Instant::now();
+            while group.len() < GROUP_MAX
+                && let Some(job) = later.take_due(now).or_else(|| state.jobs.pop(1).map(|(_, job)| job))
+            {
+                group.add(job);
             }
-            state.idle = true;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle = false;
+            if group.len() > 0 {
+                return Some(group);
+            }
+            state = match later.next_due() {
+                None if state.closed => return None,
+                due => self.wait(state, due),
+            };
         }
-        let mut group = CommitGroup::new(sync);
-        while group.len() < GROUP_MAX
-            && let Some((_, job)) = state.jobs.pop(1)
-        {
-            group.add(job);
-        }
-        Some(group)
+    }
+
+    /// Waits for a change, or for a moment.
+    fn wait<'a>(&self, mut state: MutexGuard<'a, CommitState>, due: Option<Instant>) -> MutexGuard<'a, CommitState> {
+        state.idle = true;
+        let mut state = match due.map(|due| due.saturating_duration_since(Instant::now())) {
+            None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.idle = false;
+        state
     }
 }
 
 impl Told {
+    fn new(path: WirePath, answer: Answer) -> Self {
+        Self { path, answer: Some(answer), tries: Tries::default() }
+    }
+
+    /// Whether nobody is told of a failure yet, for the job is to be tried again.
+    pub(super) fn puts_off(&mut self, error: Option<&StorageError>) -> bool {
+        error.is_some_and(|error| self.tries.go_on(error))
+    }
+
     /// Tells what became of the job.
     pub(super) fn tell(mut self, outcome: Result<Committed, StorageError>) {
         if let Some(answer) = self.answer.take() {

@@ -28,7 +28,7 @@ fn submit(committer: &Committer, commit: Commit) -> Receiver<Outcome> {
 }
 
 fn job(work: CommitWork, answer: Answer) -> CommitJob {
-    CommitJob { work, told: Told { path: wire("unnamed"), answer: Some(answer) } }
+    CommitJob { work, told: Told::new(wire("unnamed"), answer) }
 }
 
 fn committed(sync: Durability, commit: Commit) -> Outcome {
@@ -234,7 +234,10 @@ fn name_here(place: &TestRoot, name: &str) -> Outcome {
     let mut group = CommitGroup::new(Durability::Synced);
     let (sender, outcome) = mpsc::channel();
     let answer: Answer = Box::new(move |done| sender.send(done.map(|done| done.path)).unwrap());
-    group.add(job(CommitWork::There { root: place.root.clone(), path: wire(name), content: false }, answer));
+    group.add(job(
+        CommitWork::There { root: place.root.clone(), path: wire(name), content: false, unset: None },
+        answer,
+    ));
     group.commit();
     outcome.recv().unwrap()
 }
@@ -320,7 +323,10 @@ fn a_job_that_is_dropped_is_told() {
     let (sender, outcome) = mpsc::channel();
     let mut group = CommitGroup::new(Durability::Unsynced);
     let answer: Answer = Box::new(move |done| sender.send(done).unwrap());
-    group.add(job(CommitWork::There { root: place.root.clone(), path: wire("dir"), content: false }, answer));
+    group.add(job(
+        CommitWork::There { root: place.root.clone(), path: wire("dir"), content: false, unset: None },
+        answer,
+    ));
     drop(group);
     assert_eq!(outcome.recv().unwrap().unwrap_err().status(), Status::Internal);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::{Committed, Told};
+use super::{CommitJob, CommitWork, Committed, Told};
 use crate::storage::error::{Op, StorageError, failed};
 use crate::storage::root::Destination;
 use crate::storage::source::Source;
@@ -49,11 +49,18 @@ impl Touched {
         self.outcome = system::sync(self.touch.source.file()).map_err(failed(Op::Sync, self.touch.path.as_path()));
     }
 
-    /// `is_durable` tells whether the file's name is.
-    pub(super) fn answer(self, is_durable: impl FnOnce(&Destination, &WirePath) -> Result<(), StorageError>) {
-        let Self { touch, unset, outcome, told } = self;
+    /// `is_durable` tells whether the file's name is. Returns the job that is to be tried again.
+    pub(super) fn answer(
+        self,
+        is_durable: impl FnOnce(&Destination, &WirePath) -> Result<(), StorageError>,
+    ) -> Option<CommitJob> {
+        let Self { touch, unset, outcome, mut told } = self;
         let outcome = outcome.and_then(|()| is_durable(&touch.root, &touch.path));
+        if told.puts_off(outcome.as_ref().err().or(unset.as_ref())) {
+            return Some(CommitJob { work: CommitWork::Touch(touch), told });
+        }
         told.tell(outcome.map(|()| Committed { path: touch.path, unset }));
+        None
     }
 }
 

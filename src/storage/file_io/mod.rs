@@ -187,16 +187,22 @@ impl<S: Store, R: Room> FileIo<S, R> {
     /// `None` when there is nothing to read any more, or never was for us: then all of it is sent.
     fn basis_in(&self, slot: &mut PartSlot<S, R>) -> Result<Option<Arc<S::Source>>, StorageError> {
         if let OldVersion::Unopened = slot.basis {
-            slot.basis = match self.root.open_source(&self.path) {
-                Ok(source) => OldVersion::Open(Arc::new(source)),
-                Err(error) if error.is_nothing_to_read() => OldVersion::Nothing,
-                Err(error) => return Err(error),
-            };
+            slot.basis = self.readable()?.map_or(OldVersion::Nothing, OldVersion::Open);
         }
         Ok(match &slot.basis {
             OldVersion::Open(source) => Some(source.clone()),
             OldVersion::Unopened | OldVersion::Nothing => None,
         })
+    }
+}
+
+impl<S: Store, R: Room> FileIo<S, R> {
+    /// What has the name, if we may read it.
+    fn readable(&self) -> Result<Option<Arc<S::Source>>, StorageError> {
+        match self.root.open_source(&self.path) {
+            Err(error) if error.is_nothing_to_read() => Ok(None),
+            opened => opened.map(|source| Some(Arc::new(source))),
+        }
     }
 }
 

@@ -121,7 +121,7 @@ impl<S: Store, R: Room> FileIo<S, R> {
         // A part may have become the file since it was seen: the client's previous connection was about to commit it. All
         // of it is there still, and is compared like any other start. Who may not read the file is not told its digests.
         let is_committed = self.start.basis == Basis::Part && part.len() == 0 && self.owner.is_none();
-        let committed = is_committed.then(|| self.root.open_source(&self.path).ok().map(Arc::new)).flatten();
+        let committed = if is_committed { self.readable()? } else { None };
         match basis.or(committed) {
             None => Ok(OpenedPart::Whole(part)),
             Some(from) => {

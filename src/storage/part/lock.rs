@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::protocol::path::escape_path;
+use crate::storage::cause::{Cause as _, FailureKind, Look as _};
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, StorageError};
 use crate::storage::meta::ObjectId;
@@ -18,6 +20,10 @@ pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result
     match file.try_lock() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Err(StorageError::new(Op::Lock, target, Errno::WOULDBLOCK)),
+        // Elsewhere there may be locks, and another writer that has this one.
+        Err(TryLockError::Error(cause)) if cause.kind_of_failure() == FailureKind::Passing => {
+            Err(StorageError::new(Op::Lock, target, cause))
+        }
         Err(TryLockError::Error(cause)) => {
             tracing::debug!(target = %escape_path(target), %cause, "there are no locks");
             HeldName::take(dir.lasting_id(), name)
@@ -27,14 +33,15 @@ pub(super) fn lock(file: &File, dir: &Dir, name: &[u8], target: &Path) -> Result
     }
 }
 
-/// Whether somebody has the lock of the part of that name. One that cannot be opened, or is not there, nobody is known to
+/// Whether somebody has the lock of the part of that name. One that is not ours to open, or is not there, nobody is known to
 /// have.
-pub(super) fn is_locked(dir: &Dir, name: &[u8]) -> bool {
-    let Ok(file) = dir.open_file(name, OFlags::RDONLY) else { return false };
+pub(super) fn is_locked(dir: &Dir, name: &[u8]) -> io::Result<bool> {
+    let Some(file) = dir.open_file(name, OFlags::RDONLY).if_had()? else { return Ok(false) };
     match file.try_lock_shared() {
-        Ok(()) => false,
-        Err(TryLockError::WouldBlock) => true,
-        Err(TryLockError::Error(_)) => HeldName::is_taken(dir.lasting_id(), name),
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(cause)) if cause.kind_of_failure() == FailureKind::Passing => Err(cause),
+        Err(TryLockError::Error(_)) => Ok(HeldName::is_taken(dir.lasting_id(), name)),
     }
 }
 

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::cause::Refusal;
+use super::cause::{Cause as _, FailureKind, Look as _, Refusal};
 use super::dir::Dir;
 use super::error::{Op, StorageError, failed};
 use super::meta::{self, ObjectId, StatFacts};
@@ -85,11 +85,7 @@ impl Part {
         let found = root.in_parent(target, |dir, _| {
             Ok(length(dir, &owner.part_name(dir, target), || owner.spare_part_name(dir, target))?)
         });
-        match found {
-            Ok(length) => Ok(length),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StorageError::new(Op::Stat, target.as_path(), error)),
-        }
+        Ok(found.if_there().map_err(failed(Op::Stat, target.as_path()))?.flatten())
     }
 
     /// Makes sure that no writer has the part of `target`: one that lives, or the end of a connection that was lost. It may
@@ -101,14 +97,14 @@ impl Part {
         let held = root.in_parent(target, |dir, _| {
             let (usual, spare) = (owner.part_name(dir, target), owner.spare_part_name(dir, target));
             let dotless = dir.file_system().is_particular_about_names().then(|| without_dot(&spare));
-            Ok([&*usual, &*spare].into_iter().chain(dotless).any(|name| is_locked(dir, name)))
+            for name in [&*usual, &*spare].into_iter().chain(dotless) {
+                if is_locked(dir, name)? {
+                    return Err(Errno::WOULDBLOCK.into());
+                }
+            }
+            Ok(())
         });
-        match held {
-            Ok(true) => Err(StorageError::new(Op::Lock, target.as_path(), Errno::WOULDBLOCK)),
-            Ok(false) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(StorageError::new(Op::Lock, target.as_path(), error)),
-        }
+        held.if_there().map(drop).map_err(failed(Op::Lock, target.as_path()))
     }
 
     /// Opens or makes the part of `target`, with missing parent directories, and locks it. A link or
@@ -162,6 +158,10 @@ impl Part {
         if found.st_mode & 0o7777 != PART_MODE
             && let Err(error) = file.set_permissions(std::fs::Permissions::from_mode(PART_MODE))
         {
+            if error.kind_of_failure() == FailureKind::Passing {
+                // Others could read what is written to it meanwhile.
+                return Err(StorageError::new(Op::Create, target.as_path(), error));
+            }
             // FAT and its like have one mode for all files, which is no reason to take none.
             tracing::debug!(%target, %error, "the mode of a part cannot be set");
         }

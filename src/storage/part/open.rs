@@ -1,13 +1,14 @@
 //! The file behind a part's name: made, or found there and judged.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{Access, AtFlags, FileType, MemfdFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{PART_MODE, Part};
+use crate::storage::cause::{Look as _, telling};
 use crate::storage::dir::Dir;
 use crate::storage::file_system::NameObjection;
 use crate::storage::meta::{ObjectId, StatFacts};
@@ -35,7 +36,7 @@ pub(super) fn open_either(
         Err(error) if dir.may_object_to(NameObjection::Dot, error) => {
             // If that is not why, it fails as well, and the first error says why.
             let dotless: Box<[u8]> = without_dot(&spare()).into();
-            open_file(dir, &dotless).map(|opened| (opened, dotless)).map_err(|_| error)
+            open_file(dir, &dotless).map(|opened| (opened, dotless)).map_err(|second| telling(error, second))
         }
         opened => opened.map(|opened| (opened, name)),
     }
@@ -63,7 +64,7 @@ fn open_file(dir: &Dir, name: &[u8]) -> Result<PartOpening, Errno> {
         // that one.
         _ => return step_aside(dir.remove(name)),
     }
-    if !is_ours(dir, &there) {
+    if !is_ours(dir, &there)? {
         return Ok(PartOpening::Foreign);
     }
     let file = match dir.open_file(name, OFlags::RDWR) {
@@ -92,8 +93,9 @@ fn step_aside(removed: Result<(), Errno>) -> Result<PartOpening, Errno> {
 ///
 /// That is the user of this process, but where the file system maps users (network file systems whose server trusts no
 /// root, file systems that know no owners): there it is whoever owns what is made for a look.
-pub(super) fn is_ours(dir: &Dir, found: &Stat) -> bool {
-    found.st_uid == rustix::process::geteuid().as_raw() || owner_of_new_files(dir) == Ok(found.st_uid)
+pub(super) fn is_ours(dir: &Dir, found: &Stat) -> Result<bool, Errno> {
+    let is_users = found.st_uid == rustix::process::geteuid().as_raw();
+    Ok(is_users || owner_of_new_files(dir).if_had()? == Some(found.st_uid))
 }
 
 fn owner_of_new_files(dir: &Dir) -> Result<u32, Errno> {
@@ -131,8 +133,8 @@ fn length_of(dir: &Dir, name: &[u8], spare: impl FnOnce() -> Box<[u8]>) -> Resul
     if let Some(found) = regular(dir, &spare())? {
         return Ok(Some(size(&found)));
     }
-    let is_usable = rustix::fs::accessat(dir, name, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS).is_ok();
-    Ok(is_usable.then(|| size(&usual)))
+    let access = rustix::fs::accessat(dir, name, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS);
+    Ok(access.if_had()?.map(|()| size(&usual)))
 }
 
 fn regular(dir: &Dir, name: &[u8]) -> Result<Option<Stat>, Errno> {
@@ -148,7 +150,7 @@ fn is_regular(found: &Stat) -> bool {
 
 /// Makes a part of ours writable again that had got the mode of its file, read-only, when its process died.
 fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
-    let file = dir.open_file(name, OFlags::RDONLY).map_err(|_| Errno::ACCESS)?;
+    let file = dir.open_file(name, OFlags::RDONLY).if_had()?.ok_or(Errno::ACCESS)?;
     let found = rustix::fs::fstat(&file)?;
     let is_ours = is_regular(&found) && found.st_nlink <= 1 && found.st_uid == rustix::process::geteuid().as_raw();
     // With that mode the cause is another one.
@@ -156,8 +158,12 @@ fn open_up(dir: &Dir, name: &[u8]) -> Result<(), Errno> {
         return Err(Errno::ACCESS);
     }
     // Under the lock only: a living writer has just given it the mode that the file is to have.
-    file.try_lock().map_err(|_| Errno::WOULDBLOCK)?;
+    file.try_lock().map_err(|error| telling(Errno::WOULDBLOCK, why(error)))?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(PART_MODE))
+}
+
+fn why(unlocked: TryLockError) -> Errno {
+    Errno::from_io_error(&unlocked.into()).unwrap_or(Errno::WOULDBLOCK)
 }
 
 /// What `name` stands for, if that is (still) the open file, which had this number when it was opened.

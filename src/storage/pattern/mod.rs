@@ -19,6 +19,7 @@ pub(super) use self::glob::line_within_bounds;
 pub use self::glob::{GLOB_BYTES_MAX, GROUPS_MAX};
 use self::search::{Effort, Match, PatternSearch, SearchEnd};
 pub use self::search::{MATCHES_MAX, VISITS_MAX};
+use super::error::patiently;
 use super::names::NameRoom;
 use super::request::{WalkRequest, bad_name, no_such_file};
 use super::root::Tree;
@@ -88,7 +89,7 @@ fn expand_one(
     let parsed = WirePath::parse(wanted);
     if let Ok(path) = &parsed
         && !stands_for_itself(wanted)
-        && let Some(meta) = root.stat(path)?
+        && let Some(meta) = patiently(|| root.stat(path), || finds.is_over())?
     {
         return literal(root, path, &meta.kind, part).map(|request| finds.take(Ok(request)));
     }

@@ -4,11 +4,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
+use super::super::cause::Look as _;
 use super::super::dir::Dir;
-use super::super::error::{Op, StorageError};
+use super::super::error::{Op, StorageError, failed, patiently};
 use super::super::names::{DirNames, NamesRead};
 use super::super::request::bad_name;
-use super::super::root::Tree;
+use super::super::root::{Tree, shown};
 use super::Finds;
 use super::component::PatternComponent;
 use crate::protocol::message::Failure;
@@ -106,7 +109,7 @@ impl<'a> PatternSearch<'a> {
         hand_on: &mut dyn FnMut(Match, &mut dyn Finds) -> ControlFlow<()>,
     ) -> Result<(), SearchEnd> {
         let start = self.start.as_ref();
-        let top = self.root.open_dir(start).map_err(SearchEnd::Disk)?;
+        let top = patiently(|| self.root.open_dir(start), || finds.is_over()).map_err(SearchEnd::Disk)?;
         let shown = start.map_or_else(|| Path::new("."), WirePath::as_path);
         let names = DirNames::of(&top, NamesRead::Others, &finds.name_room())
             .map_err(|errno| SearchEnd::Disk(StorageError::new(Op::List, shown, errno)))?;
@@ -123,8 +126,11 @@ impl<'a> PatternSearch<'a> {
         states: &[usize],
         errand: &mut SearchContext<'_>,
     ) -> Result<(), SearchEnd> {
-        // One that cannot be read any more holds no further match.
-        for name in names.map_while(Result::ok) {
+        for name in names {
+            let name = match name {
+                Ok(name) => name,
+                Err(errno) => return self.leave_out(dir_failure(at, errno), errand),
+            };
             errand.effort.visit()?;
             if errand.finds.is_over() {
                 return Err(SearchEnd::Gone);
@@ -136,9 +142,16 @@ impl<'a> PatternSearch<'a> {
             if !is_match && next.is_empty() {
                 continue;
             }
-            // Vanished: it is not there.
-            let Ok(is_dir) = dir.is_dir(&name) else { continue };
             let path = below(at, &name);
+            let is_dir = match dir.is_dir(&name).if_had() {
+                Ok(Some(is_dir)) => is_dir,
+                // Vanished: it is not there.
+                Ok(None) => continue,
+                Err(errno) => {
+                    self.leave_out((joined(at, &name), StorageError::new(Op::Stat, shown(&name), errno)), errand)?;
+                    continue;
+                }
+            };
             if is_match {
                 errand.effort.count_match()?;
                 if (errand.hand_on)(Match { at: path, is_dir }, errand.finds).is_break() {
@@ -160,14 +173,38 @@ impl<'a> PatternSearch<'a> {
         mut states: Vec<usize>,
         errand: &mut SearchContext<'_>,
     ) -> Result<(), SearchEnd> {
-        // A directory that cannot be read holds no match; one that was asked for by name says why.
-        let Ok(child) = dir.child(name).map(Arc::new) else { return Ok(()) };
-        let Ok(names) = DirNames::of(&child, NamesRead::Others, &errand.finds.name_room()) else { return Ok(()) };
+        let room = errand.finds.name_room();
+        let listed = patiently(
+            || {
+                let child = Arc::new(dir.child(name).map_err(failed(Op::List, path.as_path()))?);
+                let names = DirNames::of(&child, NamesRead::Others, &room).map_err(failed(Op::List, path.as_path()))?;
+                Ok((child, names))
+            },
+            || errand.finds.is_over(),
+        );
+        let (child, names) = match listed.if_had() {
+            Ok(Some(listed)) => listed,
+            // A directory that may not be read holds no match; one that was asked for by name says why.
+            Ok(None) => return Ok(()),
+            Err(error) => return self.leave_out((path.as_bytes().to_vec(), error), errand),
+        };
         if child.id().dev != dir.id().dev && errand.finds.stays_on_one_file_system() {
             // A pattern `*/` names the mount point that it matches; `**` only searches.
             states.retain(|state| !matches!(self.steps[*state], PatternComponent::AnyDepth));
         }
         self.descend(&child, names, Some(path), &states, errand)
+    }
+
+    /// Says of what could not be looked at that it was not: there may be matches in it.
+    fn leave_out(
+        &self,
+        (name, error): (Vec<u8>, StorageError),
+        errand: &mut SearchContext<'_>,
+    ) -> Result<(), SearchEnd> {
+        match (errand.hand_on)(Match { at: Err((name, error.into())), is_dir: true }, errand.finds) {
+            ControlFlow::Break(()) => Err(SearchEnd::Gone),
+            ControlFlow::Continue(()) => Ok(()),
+        }
     }
 
     /// The steps that may follow below `name`, and whether `name` itself is what the pattern means.
@@ -199,8 +236,19 @@ impl<'a> PatternSearch<'a> {
     }
 }
 
+/// Why the rest of a directory is not looked at.
+fn dir_failure(at: Option<&WirePath>, errno: Errno) -> (Vec<u8>, StorageError) {
+    let name = at.map_or_else(|| b".".to_vec(), |at| at.as_bytes().to_vec());
+    let error = StorageError::new(Op::List, shown(&name), errno);
+    (name, error)
+}
+
+fn joined(at: Option<&WirePath>, name: &[u8]) -> Vec<u8> {
+    at.map_or_else(|| name.to_vec(), |at| [at.as_bytes(), b"/", name].concat())
+}
+
 /// The path of a name below `at`, or what it would be and why it is none.
 fn below(at: Option<&WirePath>, name: &[u8]) -> Result<WirePath, (Vec<u8>, Failure)> {
-    let full = at.map_or_else(|| name.to_vec(), |at| [at.as_bytes(), b"/", name].concat());
+    let full = joined(at, name);
     WirePath::parse(&full).map_err(|error| (full, bad_name(&error)))
 }

@@ -1,9 +1,8 @@
 //! The rules of a file system for names and times: asked, not assumed.
 
-use std::io;
-
 use rustix::io::Errno;
 
+use super::super::cause::Look as _;
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta;
@@ -27,11 +26,12 @@ impl Destination {
     pub(crate) fn tells_names_apart(&self, path: &WirePath) -> bool {
         let mut named = Some(path.clone());
         while let Some(at) = named {
-            if let Ok(dir) = self.parent_of(&at) {
-                return dir.tells_names_apart();
+            match self.parent_of(&at).if_had() {
+                Ok(Some(dir)) => return dir.tells_names_apart(),
+                // It will be made, and be like the one that it is made in.
+                Ok(None) => named = at.parent(),
+                Err(_) => return false,
             }
-            // It will be made, and be like the one that it is made in.
-            named = at.parent();
         }
         false
     }
@@ -43,15 +43,12 @@ impl Destination {
     /// When the directory cannot be listed.
     pub(crate) fn is_one_name(&self, first: &WirePath, path: &WirePath) -> Result<bool, StorageError> {
         let found = self.in_parent(path, |dir, name| {
-            let are_there = dir.stat(first.name()).is_ok() && dir.stat(name).is_ok();
+            let are_there = dir.has(first.name())? && dir.has(name)?;
             // Not by inode: hard links have one, and FUSE makes some up for each name. Nor is it enough that one of the two
             // is an entry: some file systems keep another spelling than the one that they were given.
             Ok(are_there && !(dir.lists(first.name())? && dir.lists(name)?))
         });
-        match found {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            found => found.map_err(failed(Op::List, path.as_path())),
-        }
+        Ok(found.if_there().map_err(failed(Op::List, path.as_path()))?.unwrap_or(false))
     }
 
     /// Whether `path` leads to something that is there under another name than this disk gives it: the file system takes the
@@ -60,17 +57,17 @@ impl Destination {
     /// # Errors
     /// When the directory cannot be listed.
     pub(crate) fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError> {
-        let found = self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && !dir.lists_in_its_spelling(name)?));
-        match found {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            found => found.map_err(failed(Op::List, path.as_path())),
-        }
+        let found = self.in_parent(path, |dir, name| Ok(dir.has(name)? && !dir.lists_in_its_spelling(name)?));
+        Ok(found.if_there().map_err(failed(Op::List, path.as_path()))?.unwrap_or(false))
     }
 
-    /// Whether something is there under exactly this name, as this disk spells it. False where that cannot be told.
-    pub(crate) fn has_entry(&self, path: &WirePath) -> bool {
-        self.in_parent(path, |dir, name| Ok(dir.stat(name).is_ok() && dir.lists_in_its_spelling(name)?))
-            .unwrap_or(false)
+    /// Whether something is there under exactly this name, as this disk spells it.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub(crate) fn has_entry(&self, path: &WirePath) -> Result<bool, StorageError> {
+        let found = self.in_parent(path, |dir, name| Ok(dir.has(name)? && dir.lists_in_its_spelling(name)?));
+        Ok(found.if_there().map_err(failed(Op::List, path.as_path()))?.unwrap_or(false))
     }
 
     /// The step of time stamps beside `path`, in nanoseconds: found out with a file that is removed again.

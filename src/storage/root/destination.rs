@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
+use super::super::cause::Look as _;
 use super::super::dir::{DIR_MODE, Dir};
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::{DirMeta, DirMode, Meta};
@@ -65,11 +66,7 @@ impl Destination {
             true => dir.meta(path.name()),
             false => Err(Errno::NOENT.into()),
         });
-        match found {
-            Ok(meta) => Ok(Some(meta)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StorageError::new(Op::Stat, path.as_path(), error)),
-        }
+        found.if_there().map_err(failed(Op::Stat, path.as_path()))
     }
 
     /// The same for a name that a directory is to have: a link that stands for one is that directory.
@@ -81,11 +78,13 @@ impl Destination {
         if !found.as_ref().is_some_and(|meta| matches!(meta.kind, Kind::Link(_))) {
             return Ok(found);
         }
-        match self.look_up(path.as_bytes()) {
-            Ok(dir) => dir.own_meta().map(Some).map_err(failed(Op::Stat, path.as_path())),
+        let meta = match self.look_up(path.as_bytes()).if_had() {
+            Ok(Some(dir)) => dir.own_meta().map(Some),
             // It stands for nothing but itself.
-            Err(_) => Ok(found),
-        }
+            Ok(None) => return Ok(found),
+            Err(error) => Err(error),
+        };
+        meta.map_err(failed(Op::Stat, path.as_path()))
     }
 
     /// The innermost directory of `to` that is there, by what it is known by at another look, and what of `to` lies below it.
@@ -109,10 +108,8 @@ impl Destination {
     /// # Errors
     /// When it cannot be told.
     pub(crate) fn is_reserved(&self, path: &WirePath) -> Result<bool, StorageError> {
-        match self.in_parent(path, |dir, name| Ok(dir.is_reserved(name, &dir.stat(name)?)?)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            found => found.map_err(failed(Op::Stat, path.as_path())),
-        }
+        let found = self.in_parent(path, |dir, name| Ok(dir.is_reserved(name, &dir.stat(name)?)?));
+        Ok(found.if_there().map_err(failed(Op::Stat, path.as_path()))?.unwrap_or(false))
     }
 
     /// Gives a name back that [`is_reserved`](Self::is_reserved).
@@ -159,7 +156,7 @@ impl Destination {
     pub fn open_up_dir(&self, path: &WirePath) -> Result<(), StorageError> {
         self.in_parent(path, |parent, name| {
             let found = parent.meta(name)?.identity;
-            match self.0.root.withholds_name(parent, name, &found) {
+            match self.0.root.withholds_name(parent, name, &found)? {
                 true => Err(Errno::ACCESS.into()),
                 false => Ok(parent.open_up(name)?),
             }

@@ -33,7 +33,7 @@ impl Destination {
                     applied.unwrap_or_else(|error| unset(&error));
                     changed.note(path, dir);
                 }
-                Err(error) if error.is_out_of_files() => {
+                Err(error) if error.is_passing() => {
                     dirs.insert(path, meta);
                     result = Err(error);
                     break;

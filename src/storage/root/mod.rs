@@ -197,7 +197,7 @@ impl Root {
     /// The same below a directory of this root.
     fn open_below(&self, top: &Dir, path: &[u8]) -> Result<Arc<Dir>, Errno> {
         let dir = top.open_below(path, self.0.resolver)?;
-        if self.withholds(&dir) { Err(Errno::ACCESS) } else { Ok(Arc::new(dir)) }
+        if self.withholds(&dir)? { Err(Errno::ACCESS) } else { Ok(Arc::new(dir)) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::cause::Refusal;
+use super::super::cause::{Look as _, Refusal};
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::{Meta, ObjectId};
@@ -115,11 +115,7 @@ impl Tree {
     /// # Errors
     /// When it cannot be told, or it is a device, FIFO or socket (status `Unsupported`).
     pub fn stat(&self, path: &WirePath) -> Result<Option<Meta>, StorageError> {
-        match self.meta(path) {
-            Ok(meta) => Ok(Some(meta)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StorageError::new(Op::Stat, path.as_path(), error)),
-        }
+        self.meta(path).if_there().map_err(failed(Op::Stat, path.as_path()))
     }
 
     /// As [`narrowed`](Self::narrowed) while few directories are held, and when too many are already.
@@ -154,10 +150,14 @@ impl Tree {
     }
 
     /// Whether an empty file is none: it was to be replaced at once by a file that an interrupted run did not live to put
-    /// there. False where that cannot be told.
-    pub(crate) fn is_reserved(&self, path: &WirePath) -> bool {
+    /// there.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn is_reserved(&self, path: &WirePath) -> Result<bool, StorageError> {
         let is_reserved = |dir: &Arc<Dir>, name: &[u8]| Ok(dir.is_reserved(name, &dir.stat(name)?)?);
-        self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), is_reserved).unwrap_or(false)
+        let found = self.0.parents.with(&self.0.root, path, |parent| self.look_up(parent), is_reserved);
+        Ok(found.if_had().map_err(failed(Op::Stat, path.as_path()))?.unwrap_or(false))
     }
 
     /// Opens a directory; `None` is the top.
@@ -185,8 +185,11 @@ impl Tree {
     }
 
     /// Whether what was found under a name in a directory is the one which is withheld from whoever reads this tree.
-    pub(crate) fn withholds(&self, dir: &Dir, name: &[u8], found: &Meta) -> bool {
-        found.kind == Kind::Dir && self.0.root.withholds_name(dir, name, &found.identity)
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn withholds(&self, dir: &Dir, name: &[u8], found: &Meta) -> Result<bool, Errno> {
+        Ok(found.kind == Kind::Dir && self.0.root.withholds_name(dir, name, &found.identity)?)
     }
 
     /// Lets only names pass that lie in what was named; whoever asks for others has a bug, which must not become an escape.

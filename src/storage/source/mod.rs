@@ -170,8 +170,12 @@ impl Source {
     }
 
     /// Whether its permission bits are those that a file that is sent with `mode` gets.
-    pub(crate) fn has_mode(&self, mode: u32) -> bool {
-        meta_of(&self.file).is_ok_and(|meta| meta.mode & 0o777 == kept_mode(mode))
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub(crate) fn has_mode(&self, mode: u32) -> Result<bool, StorageError> {
+        let now = meta_of(&self.file).map_err(failed(Op::Stat, &self.path))?;
+        Ok(now.mode & 0o777 == kept_mode(mode))
     }
 
     /// The first `size` bytes alone, of a file that has grown.

@@ -84,7 +84,7 @@ impl ReadFile for Source {
         self.is_longer_than(size)
     }
 
-    fn has_mode(&self, mode: u32) -> bool {
+    fn has_mode(&self, mode: u32) -> Result<bool, StorageError> {
         self.has_mode(mode)
     }
 
@@ -195,7 +195,7 @@ impl Store for Destination {
         self.is_other_spelling(path)
     }
 
-    fn has_entry(&self, path: &WirePath) -> bool {
+    fn has_entry(&self, path: &WirePath) -> Result<bool, StorageError> {
         self.has_entry(path)
     }
 }

@@ -132,7 +132,10 @@ pub(crate) trait ReadFile: Send + Sync + 'static {
     fn is_longer_than(&self, size: u64) -> Result<bool, StorageError>;
 
     /// Whether its permission bits are those that a file that is sent with `mode` gets.
-    fn has_mode(&self, mode: u32) -> bool;
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn has_mode(&self, mode: u32) -> Result<bool, StorageError>;
 
     /// The first `size` bytes alone, of a file that has grown.
     fn up_to(self, size: u64) -> Self;
@@ -276,8 +279,11 @@ pub(crate) trait Store: Files {
     /// When the directory cannot be listed.
     fn is_other_spelling(&self, path: &WirePath) -> Result<bool, StorageError>;
 
-    /// Whether something is there under exactly this name. False where that cannot be told.
-    fn has_entry(&self, path: &WirePath) -> bool;
+    /// Whether something is there under exactly this name.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    fn has_entry(&self, path: &WirePath) -> Result<bool, StorageError>;
 }
 
 /// A file that is being written, by any number of threads, each its own range. It is locked until it is dropped; it stays

@@ -1,7 +1,7 @@
 //! Failures that a test asks for, in the middle of what is tested.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
@@ -13,29 +13,34 @@ use crate::protocol::path::WirePath;
 
 thread_local! {
     /// Objects whose sync fails on this thread, by inode.
-    static FAILING: RefCell<HashSet<u64>> = RefCell::default();
+    static FAILING: RefCell<HashMap<u64, Errno>> = RefCell::default();
 }
 
 /// From now on a sync of what is at `path` fails on this thread, as on a bad disk.
 pub(crate) fn fail_sync(path: &Path) {
+    fail_sync_with(path, Errno::IO);
+}
+
+/// The same for another reason.
+pub(crate) fn fail_sync_with(path: &Path, errno: Errno) {
     let found = fs::metadata(path).expect("tests name what is there");
-    FAILING.with_borrow_mut(|failing| failing.insert(found.ino()));
+    FAILING.with_borrow_mut(|failing| failing.insert(found.ino(), errno));
 }
 
 /// The disk is good again.
 pub(crate) fn heal() {
-    FAILING.with_borrow_mut(HashSet::clear);
+    FAILING.with_borrow_mut(HashMap::clear);
 }
 
 /// The result that a sync of one object is to have here.
 pub(crate) fn injected(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let inode = rustix::fs::fstat(fd)?.st_ino;
-    if FAILING.with_borrow(|failing| failing.contains(&inode)) { Err(Errno::IO) } else { Ok(()) }
+    FAILING.with_borrow(|failing| failing.get(&inode).map_or(Ok(()), |errno| Err(*errno)))
 }
 
 /// The same for a whole file system: it fails when anything does.
 pub(crate) fn injected_anywhere() -> Result<(), Errno> {
-    if FAILING.with_borrow(HashSet::is_empty) { Ok(()) } else { Err(Errno::IO) }
+    FAILING.with_borrow(|failing| failing.values().next().map_or(Ok(()), |errno| Err(*errno)))
 }
 
 /// A file with such a name makes the thread panic that comes to this point with it: `panic at commit`, say.

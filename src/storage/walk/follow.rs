@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::dir::Dir;
+use super::super::error::patiently;
 use super::super::meta::{Meta, ObjectId};
 use super::super::request::{Trees, WalkRequest, cannot_follow};
 use super::left_out::destination_left_out;
@@ -30,7 +31,7 @@ impl Walk {
         }) else {
             return Some(WalkEntry::Note(format!("{name}: symbolic link to / left out")));
         };
-        let meta = match root.stat(&at) {
+        let meta = match patiently(|| root.stat(&at), || false) {
             Ok(Some(meta)) => meta,
             Ok(None) => return self.dangling(&name, target),
             Err(error) if error.status() == Status::Unsupported => {

@@ -1,13 +1,14 @@
 //! The directory that the files of a walk go to: sent into itself it would grow with each run.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{DirListing, Frame, Walk, WalkEntry};
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
+use crate::storage::cause::Look as _;
 use crate::storage::dir::Dir;
-use crate::storage::meta::Meta;
+use crate::storage::meta::{Meta, ObjectId};
 use crate::storage::root::Tree;
 
 /// Whether the files go to the directory of that path below a directory, of which is given what it is known by: its device, and
@@ -45,6 +46,14 @@ pub(super) fn destination_left_out(name: &WirePath) -> Option<WalkEntry> {
     Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")))
 }
 
+fn has_path(path: &Path, id: ObjectId) -> bool {
+    match Dir::open(path).if_had() {
+        Ok(dir) => dir.is_some_and(|dir| dir.lasting_id() == id),
+        // Without a descriptor it is known by its number, which few file systems change.
+        Err(_) => rustix::fs::stat(path).is_ok_and(|found| ObjectId::of(&found) == id),
+    }
+}
+
 impl Walk {
     /// The same walk without the directory that the files go to.
     pub(crate) fn leaving_out(mut self, destination: LeftOut) -> Self {
@@ -60,8 +69,8 @@ impl Walk {
         }
         let id = root.lasting_id(at, meta);
         // Looked up each time: it may be made while the walk goes on.
-        let has_path = |path: &PathBuf| Dir::open(path).is_ok_and(|dir| dir.lasting_id() == id);
-        path.as_ref().is_some_and(has_path) || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b""))
+        path.as_ref().is_some_and(|path| has_path(path, id))
+            || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b""))
     }
 
     /// The same for the name `at`, which was found in the innermost directory: what is to be made there is known by the

@@ -29,7 +29,7 @@ pub(crate) use self::left_out::{LeftOut, Recognise};
 use self::special::{kind_of, special, special_kind, special_left_out};
 use super::cause::Refusal;
 use super::dir::Dir;
-use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
+use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError, patiently};
 use super::filter::Filters;
 use super::meta::Meta;
 use super::names::{NameRoom, NamesRead};
@@ -193,7 +193,7 @@ impl Walk {
             self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: DirListing::Top });
             return None;
         };
-        let meta = match root.stat(at) {
+        let meta = match patiently(|| root.stat(at), || false) {
             Ok(Some(meta)) => meta,
             Ok(None) => return problem(name.as_bytes(), StorageError::new(Op::Open, at.as_path(), Errno::NOENT)),
             Err(error) if error.status() == Status::Unsupported && named => return special(&root, at, name),
@@ -229,7 +229,7 @@ impl Walk {
                     self.waits = 0;
                     return None;
                 };
-                if error.is_out_of_files() && self.waits < FILES_WAITS_MAX {
+                if error.is_passing() && self.waits < FILES_WAITS_MAX {
                     self.waits += 1;
                     thread::sleep(FILES_WAIT);
                     return None;
@@ -282,8 +282,10 @@ impl Walk {
             return None;
         }
         let frame = self.frames.last()?;
-        if frame.root.withholds(dir, last, &meta) {
-            return None;
+        match frame.root.withholds(dir, last, &meta) {
+            Ok(false) => {}
+            Ok(true) => return None,
+            Err(errno) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), errno)),
         }
         if self.is_left_out_below(&frame.root, &at, &meta) {
             return destination_left_out(&name);
@@ -313,12 +315,18 @@ impl Walk {
             _ => {}
         }
         let is_called_empty = self.reads && meta.kind == Kind::File && meta.size == 0;
-        if is_called_empty && root.is_reserved(&at) {
-            let why = "a transfer has reserved the name, and was interrupted";
-            return Some(WalkEntry::Note(format!("{name}: left out: {why}")));
-        }
-        if is_called_empty && !is_empty(root, &at) {
-            return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
+        if is_called_empty {
+            match patiently(|| root.is_reserved(&at), || false) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let why = "a transfer has reserved the name, and was interrupted";
+                    return Some(WalkEntry::Note(format!("{name}: left out: {why}")));
+                }
+                Err(error) => return problem(name.as_bytes(), error),
+            }
+            if !is_empty(root, &at) {
+                return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
+            }
         }
         Some(WalkEntry::File { root: root.clone(), at, name, meta })
     }
@@ -326,7 +334,7 @@ impl Walk {
 
 /// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
 fn is_empty(root: &Tree, at: &WirePath) -> bool {
-    root.open_source(at).and_then(|source| source.has_honest_size()).unwrap_or(true)
+    patiently(|| root.open_source(at)?.has_honest_size(), || false).unwrap_or(true)
 }
 
 fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {

@@ -16,8 +16,9 @@ use super::lock::lock;
 use super::open::{is_ours, named};
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
+use crate::storage::cause::{Cause as _, Look as _};
 use crate::storage::dir::Dir;
-use crate::storage::error::{Op, failed};
+use crate::storage::error::{Op, failed, patiently};
 use crate::storage::filter::Filters;
 use crate::storage::meta::{ObjectId, StatFacts};
 use crate::storage::names::{DirNames, NameRoom, NamesRead};
@@ -99,7 +100,16 @@ impl PartSearch {
     /// Looks below `below`, which need not be a directory: then it is the name of the file that is not finished. Links lead
     /// nowhere, and what the tree does not show is not there.
     pub(crate) fn new(tree: Tree, below: Option<WirePath>) -> Self {
-        let is_dir = below.as_ref().is_none_or(|at| matches!(tree.stat(at), Ok(Some(meta)) if meta.kind == Kind::Dir));
+        let mut complaints = VecDeque::new();
+        let is_dir = below.as_ref().is_none_or(|at| match patiently(|| tree.stat(at), || false) {
+            Ok(found) => found.is_some_and(|meta| meta.kind == Kind::Dir),
+            Err(error) => {
+                // What cannot be looked at for good is told of by whoever asks for it by name.
+                let is_told = !error.kind_of_failure().is_answer();
+                complaints.extend(is_told.then(|| Err((at.as_bytes().to_vec(), error.into()))));
+                false
+            }
+        });
         let (top, target) = match below {
             Some(file) if !is_dir => (file.parent(), Some(file.name().to_vec())),
             dir => (dir, None),
@@ -118,7 +128,7 @@ impl PartSearch {
             removal: Removal::None,
             parts: None,
             room: NameRoom::unbounded(),
-            complaints: VecDeque::new(),
+            complaints,
         }
     }
 
@@ -162,7 +172,7 @@ impl PartSearch {
             let Some(Ok(name)) = parts.names.next() else { return ControlFlow::Continue(None) };
             let found = self.judge(&parts.dir, parts.at.as_ref(), &name);
             self.parts = Some(parts);
-            return ControlFlow::Continue(found.map(Ok));
+            return ControlFlow::Continue(found);
         }
         if !self.is_begun {
             self.is_begun = true;
@@ -189,16 +199,21 @@ impl PartSearch {
 
     fn search(&mut self, at: Option<&WirePath>) {
         let shown = at.map_or_else(|| Path::new("."), WirePath::as_path);
-        let dir = match self.tree.open_dir(at) {
-            Ok(dir) => dir,
-            Err(error) => return self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
+        let look = || {
+            let dir = self.tree.open_dir(at)?;
+            let names = DirNames::of(&dir, NamesRead::Parts, &self.room).map_err(failed(Op::List, shown));
+            Ok((dir, names))
         };
-        let names = DirNames::of(&dir, NamesRead::Parts, &self.room).ok();
-        self.parts = names.map(|names| ListedDir { dir, at: at.cloned(), names });
+        match patiently(look, || false) {
+            Ok((dir, Ok(names))) => self.parts = Some(ListedDir { dir, at: at.cloned(), names }),
+            // The walk tells of one that may not be listed, for it wants to.
+            Ok((_, Err(error))) if error.kind_of_failure().is_answer() && self.target.is_none() => {}
+            Ok((_, Err(error))) | Err(error) => self.complain(shown.as_os_str().as_encoded_bytes(), error.into()),
+        }
     }
 
     /// What a part is, and what becomes of it; `None` when it is none that is looked for.
-    fn judge(&self, dir: &Dir, at: Option<&WirePath>, name: &[u8]) -> Option<Unfinished> {
+    fn judge(&self, dir: &Dir, at: Option<&WirePath>, name: &[u8]) -> Option<Looked> {
         let read = PartName::parse(name).filter(|read| self.tree.shows(dir, read.target))?;
         if self
             .target
@@ -216,7 +231,10 @@ impl PartSearch {
             Some(at) => WirePath::parse(&[at.as_bytes(), b"/", read.target].concat()).ok()?,
             None => WirePath::parse(read.target).ok()?,
         };
-        let there = dir.stat(name).ok().filter(is_plain)?;
+        let there = match dir.stat(name).if_had() {
+            Ok(there) => there.filter(is_plain)?,
+            Err(errno) => return Some(Err((path.as_bytes().to_vec(), failed(Op::Stat, path.as_path())(errno).into()))),
+        };
         let facts = StatFacts::of(&there);
         let age = age_of(&there);
         if age < self.older {
@@ -229,7 +247,7 @@ impl PartSearch {
                 Err(failure) => Fate::Left(failure),
             },
         };
-        Some(Unfinished { path, size: facts.size, age, fate })
+        Some(Ok(Unfinished { path, size: facts.size, age, fate }))
     }
 
     /// Whether it may be removed, by what is known without opening it.
@@ -237,11 +255,12 @@ impl PartSearch {
         if removal == Removal::ByClient && self.owner.is_none() && matches!(read.owner, NamedOwner::Only(_)) {
             return Err(Failure::new(Status::NotAllowed, "only the client that began it may remove it"));
         }
-        if removal != Removal::ByUser && !is_ours(dir, there) {
+        let failed = |errno| failed(Op::Remove, Path::new(OsStr::from_bytes(read.target)))(errno);
+        if removal != Removal::ByUser && !is_ours(dir, there).map_err(failed)? {
             return Err(Failure::new(Status::NotAllowed, "it belongs to another user of that machine"));
         }
         // What a file was to replace; that has not got its name, so this is the only version that has been whole.
-        if read.owner == NamedOwner::Only(REPLACED) && dir.stat(read.target).is_err() {
+        if read.owner == NamedOwner::Only(REPLACED) && !dir.has(read.target).map_err(failed)? {
             let why = "it is what the file was before, and there is no newer one; rename it";
             return Err(Failure::new(Status::Busy, why));
         }

@@ -12,9 +12,10 @@ use super::names::InDirectory;
 use super::store::MemoryStore;
 use crate::broken::BreakableRule;
 use crate::protocol::path::WirePath;
-use crate::storage::commit::{Answer, Commit, Committed, Durability, Touch};
+use crate::storage::commit::{Answer, Commit, Committed, Durability, Touch, Tries};
 use crate::storage::error::{Op, StorageError};
 use crate::storage::final_name::errno_of;
+use crate::storage::store::PartFile as _;
 use crate::storage::{Commits, mode, system};
 use crate::transfer::commit::{self, CommitStep, steps};
 
@@ -35,6 +36,9 @@ struct MemoryJob {
     outcome: Result<WirePath, StorageError>,
     unset: Option<StorageError>,
     answer: Answer,
+    /// The name that it is to get, or has.
+    asked: WirePath,
+    tries: Tries,
 }
 
 enum Work {
@@ -70,7 +74,8 @@ impl MemoryCommitter {
         }
         let group = std::mem::take(&mut queue.group);
         drop(queue);
-        group.into_iter().for_each(MemoryJob::tell);
+        let again: Vec<_> = group.into_iter().filter_map(MemoryJob::tell).collect();
+        self.0.lock().expect("no holder panics").waiting.extend(again);
     }
 
     /// Its process is dead: nothing more is done, and nobody is told.
@@ -82,7 +87,8 @@ impl MemoryCommitter {
     }
 
     fn submit_job(&self, work: Work, path: WirePath, answer: Answer) {
-        let job = MemoryJob { work, outcome: Ok(path), unset: None, answer };
+        let (asked, tries) = (path.clone(), Tries::default());
+        let job = MemoryJob { work, outcome: Ok(path), unset: None, answer, asked, tries };
         self.0.lock().expect("no holder panics").waiting.push_back(job);
     }
 }
@@ -159,6 +165,15 @@ impl Work {
 }
 
 impl MemoryJob {
+    fn is_touch(&self) -> bool {
+        matches!(self.work, Work::Touch(_))
+    }
+
+    /// Whether nothing of its content was lost.
+    fn is_whole(&self) -> bool {
+        !matches!(&self.work, Work::File(commit) if commit.part.len() == 0 && commit.size > 0)
+    }
+
     /// The directory that its name is in.
     fn dir(&self) -> Option<Number> {
         match (&self.work, &self.outcome) {
@@ -171,6 +186,7 @@ impl MemoryJob {
     fn finish(&mut self) {
         match &self.work {
             Work::File(commit) => match commit.part.finish(commit.size, commit.mtime, commit.mode) {
+                Ok(Some(error)) if self.tries.may_go_on(&error) => self.outcome = Err(error),
                 Ok(unset) => self.unset = unset,
                 Err(error) => self.outcome = Err(error),
             },
@@ -210,16 +226,30 @@ impl MemoryJob {
                 commit::give_final_name(&naming, &part.path, replace).map_err(errno_of)
             })
         });
-        if self.outcome.is_ok() {
+        if let Ok(named) = &self.outcome {
             part.store().note(part.dir, false);
             part.is_settled = true;
+            self.asked = named.clone();
         }
     }
 
-    fn tell(self) {
-        let Self { work, outcome, unset, answer } = self;
+    /// Tells what became of it, unless it is to be tried again.
+    fn tell(mut self) -> Option<Self> {
+        let (is_touch, unset) = (self.is_touch(), self.unset.as_ref());
+        let error = self.outcome.as_ref().err().or_else(|| unset.filter(|_| is_touch));
+        if self.is_whole() && error.is_some_and(|error| self.tries.go_on(error)) {
+            if let Work::File(commit) = &self.work
+                && commit.part.is_settled
+            {
+                self.work = Work::There { store: commit.part.store().clone(), content: false };
+            }
+            self.outcome = Ok(self.asked.clone());
+            return Some(self);
+        }
+        let Self { work, outcome, unset, answer, .. } = self;
         // Unlocks a part that stays, before anyone hears of it and tries again.
         drop(work);
         answer(outcome.map(|path| Committed { path, unset }));
+        None
     }
 }

@@ -116,8 +116,8 @@ impl ReadFile for MemorySource {
         Ok(self.now()?.size > size)
     }
 
-    fn has_mode(&self, mode: u32) -> bool {
-        self.now().is_ok_and(|meta| meta.mode & 0o777 == kept_mode(mode))
+    fn has_mode(&self, mode: u32) -> Result<bool, StorageError> {
+        Ok(self.now()?.mode & 0o777 == kept_mode(mode))
     }
 
     fn up_to(mut self, size: u64) -> Self {

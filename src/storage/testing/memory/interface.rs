@@ -13,7 +13,7 @@ use super::names::{PART_MODE, meta_of, part_name};
 use super::store::MemoryStore;
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
-use crate::storage::cause::Refusal;
+use crate::storage::cause::{Look as _, Refusal};
 use crate::storage::error::{Op, StorageError};
 use crate::storage::root::link_stays_inside;
 use crate::storage::{DirMeta, DirMode, Durability, Files, Fresh, Meta, Owner, Replace, Store, mode, system};
@@ -155,7 +155,7 @@ impl Store for MemoryStore {
                 if sync == Durability::Synced { state.sync_dir(number) } else { Ok(()) }
             });
             match applied {
-                Err(error) if error.is_out_of_files() => {
+                Err(error) if error.is_passing() => {
                     dirs.insert(path, meta);
                     return Err(error);
                 }
@@ -215,9 +215,10 @@ impl Store for MemoryStore {
         })
     }
 
-    fn has_entry(&self, path: &WirePath) -> bool {
-        let state = self.volume.state();
-        let entries = state.memory.parent(path).and_then(|dir| state.memory.entries(dir));
-        entries.is_ok_and(|entries| entries.contains_key(path.name()))
+    fn has_entry(&self, path: &WirePath) -> Result<bool, StorageError> {
+        self.run(Op::List, path, |state| {
+            let entries = state.memory.parent(path).and_then(|dir| state.memory.entries(dir));
+            Ok(entries.if_there()?.is_some_and(|entries| entries.contains_key(path.name())))
+        })
     }
 }

@@ -213,7 +213,7 @@ fn names_that_differ_in_case_are_one_where_case_is_folded() {
         assert_eq!(store.stat(&other).expect("it can be told").is_some(), is_one, "{other}");
         assert_eq!(store.is_one_name(&one, &other).expect("it can be told"), is_one);
         assert_eq!(store.is_other_spelling(&other).expect("it can be told"), is_one);
-        assert_eq!((store.has_entry(&one), store.has_entry(&other)), (true, false));
+        assert_eq!([&one, &other].map(|name| store.has_entry(name).ok()), [Some(true), Some(false)]);
         assert_eq!(store.tells_names_apart(&one), !folds);
         volume.put(&other, data(&[2]), 0o644);
         let names: Vec<_> = volume.look().into_keys().collect();
