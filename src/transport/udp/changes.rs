@@ -4,9 +4,12 @@
 //! the rest out. The socket needs no new one, since it is bound to no address of its own; the kernel chooses one for
 //! each packet.
 
+use std::io;
+use std::os::unix::net::UnixDatagram as StdDatagram;
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::net::UnixDatagram;
 use tokio::time::{Instant, sleep_until};
 
 /// Time from a change to its word: one cable that is plugged in is a dozen changes, and the last one is the route.
@@ -44,84 +47,59 @@ impl RouteChanges {
     }
 }
 
-#[cfg(target_os = "linux")]
-use self::linux::NetlinkSocket;
-#[cfg(not(target_os = "linux"))]
-use self::other::NetlinkSocket;
+/// A socket on which the kernel tells of changes. tokio has no type for netlink; to it this is a socket of datagrams like any
+/// other.
+struct NetlinkSocket(UnixDatagram);
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io;
-    use std::os::unix::net::UnixDatagram as StdDatagram;
-
-    use rustix::net::netlink::SocketAddrNetlink;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
-    use tokio::net::UnixDatagram;
-
-    /// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR` and `RTMGRP_IPV6_ROUTE` of rtnetlink(7).
-    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
-
-    /// A socket on which the kernel tells of changes. tokio has no type for netlink; to it this is a socket of datagrams
-    /// like any other.
-    pub(super) struct NetlinkSocket(UnixDatagram);
-
-    impl NetlinkSocket {
-        pub(super) fn open() -> Option<Self> {
-            let open = || {
-                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-                // The protocol that is none in particular is NETLINK_ROUTE.
-                let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-                bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
-                UnixDatagram::from_std(StdDatagram::from(socket)).map(Self)
-            };
-            open().inspect_err(|error: &io::Error| tracing::debug!(%error, "changes of routes are not heard of")).ok()
-        }
-
-        /// Waits for a change; false: nothing more will be told. Safe to cancel.
-        pub(super) async fn changed(&self) -> bool {
-            self.0.readable().await.is_ok()
-        }
-
-        /// Forgets what has changed so far.
-        pub(super) fn forget(&self) {
-            // What is longer than this is cut off.
-            while self.0.try_recv(&mut [0; 64]).is_ok() {}
-        }
+impl NetlinkSocket {
+    fn open() -> Option<Self> {
+        let opened = subscribe().and_then(UnixDatagram::from_std);
+        opened.inspect_err(|error| tracing::debug!(%error, "changes of routes are not heard of")).ok().map(Self)
     }
 
-    #[cfg(test)]
-    mod tests {
-        use std::time::Duration;
+    /// Waits for a change; false: nothing more will be told. Safe to cancel.
+    async fn changed(&self) -> bool {
+        self.0.readable().await.is_ok()
+    }
 
-        use tokio::time::timeout;
-
-        use super::super::RouteChanges;
-
-        #[tokio::test]
-        async fn a_machine_on_which_nothing_changes_says_nothing_and_may_be_asked() {
-            let mut changes = RouteChanges::listen();
-            assert!(changes.source.is_some(), "every Linux tells");
-            // Others may change something meanwhile, so only that this does not spin is certain.
-            let _ = timeout(Duration::from_millis(100), changes.next()).await;
-        }
+    /// Forgets what has changed so far.
+    fn forget(&self) {
+        // What is longer than this is cut off.
+        while self.0.try_recv(&mut [0; 64]).is_ok() {}
     }
 }
 
+/// A socket that hears of links, addresses and routes.
+#[cfg(target_os = "linux")]
+fn subscribe() -> io::Result<StdDatagram> {
+    use rustix::net::netlink::SocketAddrNetlink;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+
+    /// `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV4_ROUTE`, `RTMGRP_IPV6_IFADDR` and `RTMGRP_IPV6_ROUTE` of rtnetlink(7).
+    const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    // The protocol that is none in particular is NETLINK_ROUTE.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+    bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
+    Ok(socket.into())
+}
+
 #[cfg(not(target_os = "linux"))]
-mod other {
-    pub(super) enum NetlinkSocket {}
+fn subscribe() -> io::Result<StdDatagram> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
-    impl NetlinkSocket {
-        pub(super) fn open() -> Option<Self> {
-            None
-        }
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::time::timeout;
 
-        pub(super) async fn changed(&self) -> bool {
-            match *self {}
-        }
+    use super::*;
 
-        pub(super) fn forget(&self) {
-            match *self {}
-        }
+    #[tokio::test]
+    async fn a_machine_on_which_nothing_changes_says_nothing_and_may_be_asked() {
+        let mut changes = RouteChanges::listen();
+        assert!(changes.source.is_some(), "every Linux tells");
+        // Others may change something meanwhile, so only that this does not spin is certain.
+        let _ = timeout(Duration::from_millis(100), changes.next()).await;
     }
 }
