@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `push`, `get` | the two kinds of job |
 //! | `jobs`, `served_place` | jobs as others see them; where their files are |
+//! | `look` | what is looked at once a second |
 //! | `queries` | the questions that are no job |
 
 mod get;
 mod jobs;
+mod look;
 mod push;
 mod queries;
 mod served_place;
@@ -27,7 +29,7 @@ use super::find::{GetSelection, NamesSender};
 use super::greeting::AdmittedClient;
 use super::live_connection::LiveConnection;
 use super::meter::{ConnectionEnd, Limit, LinkMark};
-use super::places::{ClientActivity, PlaceGuard};
+use super::places::PlaceGuard;
 use super::totals::ConnectionTotals;
 use super::{Peer, ServerInner};
 use crate::protocol::close::CloseCode;
@@ -42,7 +44,7 @@ use crate::session::receiver::Receiver;
 use crate::session::roles::Roles;
 use crate::session::sender::Sender;
 use crate::session::unread::UnreadGuard;
-use crate::session::watch::{OwnActivity, Watch};
+use crate::session::watch::Watch;
 use crate::session::window::ReceiveWindow;
 use crate::session::{ATTENTION_DEADLINE, SessionError};
 use crate::storage::{Committer, OpenQueue};
@@ -268,29 +270,6 @@ impl ServerEnd {
         true
     }
 
-    /// Notes what goes on, once a second.
-    fn look_around(&mut self, roles: &Roles, now: Instant) -> Result<(), SessionError> {
-        self.live.mark(now);
-        self.look_at_link(now);
-        self.live.ended_jobs(now).iter().for_each(|job| self.write_down(job, None));
-        self.place.note(self.work(roles), self.client.connection.stats().udp_rx.datagrams, now);
-        if let Some(known) = &mut self.client.known {
-            known.is_at(self.client.connection.remote_address());
-        }
-        if self.streams.early_since().is_some_and(|since| now.duration_since(since) > ATTENTION_DEADLINE) {
-            return Err(SessionError::Timeout("say what its streams are for"));
-        }
-        if roles.receiver().is_some_and(|receiver| receiver.is_left_begun(now)) {
-            self.shared.meter.limits.count(Limit::Begun);
-            return Err(SessionError::Timeout("go on with what it began"));
-        }
-        // Whether files are sent or received now.
-        let moves_files = roles.is_receiving() || roles.sender().is_some();
-        let activity = OwnActivity { is_ours: self.is_busy(roles), moves_files };
-        self.watch.look(&self.client.connection, &self.client.control, activity)?;
-        Ok(())
-    }
-
     /// Looks at what the client sends while not everything is read.
     fn look_at_unread(&mut self, reads_all: bool) -> Result<(), SessionError> {
         if reads_all {
@@ -305,22 +284,6 @@ impl ServerEnd {
     fn take_streams(&mut self) -> PeerStreams {
         let AdmittedClient { connection, unread, .. } = &self.client;
         std::mem::replace(&mut self.streams, PeerStreams::new(connection.clone(), unread.clone()))
-    }
-
-    /// Counts what the link is like, from the second second of a job on.
-    fn look_at_link(&mut self, now: Instant) {
-        let connection = &self.client.connection;
-        let mark = self.live.is_running().then(|| LinkMark::new(connection, now));
-        if let (Some(before), Some(_)) = (self.link, mark) {
-            self.shared.meter.links.count(before, connection, now);
-        }
-        self.link = mark;
-    }
-
-    /// The client's activity, by which it keeps its place.
-    fn work(&self, roles: &Roles) -> ClientActivity {
-        let runs = self.live.is_running() || !self.queries.are_none();
-        ClientActivity { runs, is_ours: self.is_busy(roles), moved: self.live.moved() }
     }
 
     /// Whether this end owes the client the next step.
