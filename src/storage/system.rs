@@ -24,8 +24,10 @@ const LEASE_LOOK: Duration = Duration::from_millis(20);
 /// for what other transfers are writing.
 pub(super) const SYNC_EACH_MAX: usize = 8;
 
-/// The greatest "nice" value that there is.
-const LEAST_PRIORITY: i32 = 19;
+/// The "nice" value of work that is to hold nobody up, and that somebody waits for all the same: beside a process that wants
+/// all of a processor it gets a tenth. With the greatest there is, 19, that would be a seventieth, and the verdict on a very
+/// large file would not come while a machine is busy.
+const BACKGROUND_NICE: i32 = 10;
 
 const OPEN_DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -122,10 +124,10 @@ pub(crate) fn sync_file_system(fd: impl AsFd) -> Result<(), Errno> {
     rustix::fs::syncfs(fd)
 }
 
-/// Lets the calling thread run only as far as no other wants the processor.
+/// Lets the calling thread have little of a processor that others want.
 pub(crate) fn give_way_to_others() {
     // On Linux this is a thread's own, unlike what POSIX says. Whoever may not, which is hardly anybody, does without.
-    let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
+    let _ = rustix::process::setpriority_process(None, BACKGROUND_NICE);
 }
 
 /// The permission bits that this process takes from whatever it makes. They are read once: nobody changes them here.

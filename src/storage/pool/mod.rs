@@ -6,7 +6,7 @@
 //! begun.
 //!
 //! Sums over very large files, which take seconds of a processor and no disk, have a lane of their own
-//! ([`DiskQueue::spawn_long`]): one thread that the kernel runs when nobody else has work.
+//! ([`DiskQueue::spawn_long`]): one thread that gets little of a processor which others want.
 
 mod queue;
 

@@ -60,7 +60,7 @@ impl DiskQueue {
         self.push(Lane::Usual, Box::new(f));
     }
 
-    /// Runs `f`, which takes processor time and no disk, when the threads of this machine have nothing better to do.
+    /// Runs `f`, which takes processor time and no disk, behind all other work.
     ///
     /// It should be short all the same, and go on with another `f`: the queue may be closed meanwhile.
     pub(crate) fn spawn_long(&self, f: impl FnOnce() + Send + 'static) {
