@@ -48,6 +48,8 @@ impl Dir {
     }
 
     fn held(fd: OwnedFd) -> Result<Self, Errno> {
+        #[cfg(test)]
+        super::testing::faults::opening()?;
         let id = ObjectId::of(&rustix::fs::fstat(&fd)?);
         let (lasting_id, file_system, tells_names_apart) = Default::default();
         Ok(Self { fd, id, lasting_id, file_system, tells_names_apart })
@@ -160,6 +162,8 @@ impl Dir {
     pub(crate) fn open_file(&self, name: &[u8], how: OFlags) -> Result<File, Errno> {
         let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let name = plain_component(name)?;
+        #[cfg(test)]
+        super::testing::faults::opening()?;
         let fd = system::open_leased(|| rustix::fs::openat(self, name, how, Mode::RUSR | Mode::WUSR))?;
         Ok(File::from(fd))
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use super::driver::may_wait;
 use super::file::IncomingFile;
 use super::name::{Decision, Look};
 use super::{Driver, Ledger, ReceiveOptions, Receiver};
@@ -178,6 +179,7 @@ impl<D: Driver> Receiver<D> {
     /// would be compared with none of the names that may be its own.
     fn leave_unplaced(&self, header: &Header, error: &StorageError) {
         if let Ok(path) = self.0.options.place(header)
+            && may_wait(error, 0)
             && header.kind == Kind::Dir
             && self.0.options.replaces()
             && !self.0.options.root.tells_names_apart(&path)

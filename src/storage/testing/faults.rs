@@ -1,6 +1,6 @@
 //! Failures that a test asks for, in the middle of what is tested.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -14,6 +14,31 @@ use crate::protocol::path::WirePath;
 thread_local! {
     /// Objects whose sync fails on this thread, by inode.
     static FAILING: RefCell<HashMap<u64, Errno>> = RefCell::default();
+}
+
+thread_local! {
+    /// From the opening after so many others on each fails on this thread, with that.
+    static UNOPENED: Cell<Option<(usize, Errno)>> = const { Cell::new(None) };
+}
+
+/// Runs `f`, in which no more than `others` files and directories can be opened, for that reason.
+pub(crate) fn opening_only<T>(others: usize, errno: Errno, f: impl FnOnce() -> T) -> T {
+    UNOPENED.set(Some((others, errno)));
+    let done = f();
+    UNOPENED.set(None);
+    done
+}
+
+/// The result that opening something is to have here.
+pub(crate) fn opening() -> Result<(), Errno> {
+    match UNOPENED.get() {
+        Some((0, errno)) => Err(errno),
+        Some((others, errno)) => {
+            UNOPENED.set(Some((others - 1, errno)));
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 /// From now on a sync of what is at `path` fails on this thread, as on a bad disk.

@@ -1,4 +1,5 @@
 mod property;
+mod unopened;
 
 use super::destination::UNSYNCED_MAX;
 use super::*;
