@@ -7,6 +7,7 @@
 //! | file | noun |
 //! |---|---|
 //! | `driver` | the connection, its disk threads and the time, as one interface; work that is tried again |
+//! | `planning` | which offers are planned when |
 //! | `offer` | an offer, to its answer |
 //! | `name` | the name of an offer on this disk: what has it, and whether another file of the job does |
 //! | `directories` | directories, which get their time and mode at the end of the job |
@@ -20,6 +21,7 @@ mod driver;
 mod file;
 mod name;
 mod offer;
+mod planning;
 mod range;
 #[cfg(test)]
 #[path = "../../../tests/sim/mod.rs"]
@@ -35,7 +37,8 @@ use tracing::debug;
 use self::directories::Directories;
 pub(crate) use self::driver::{Driver, Online};
 use self::file::IncomingFile;
-use self::offer::{CorkState, Unplaced};
+use self::offer::Unplaced;
+use self::planning::CorkState;
 pub use self::range::LATE_RANGES_MAX;
 use super::budget::{Account, Hold, OFFER_BYTES};
 use super::record::Record;

@@ -1,13 +1,13 @@
 //! An offer: it is planned on a disk thread, among many, and what follows from the decision is done, to its answer.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use super::driver::may_wait;
 use super::file::IncomingFile;
 use super::name::{Decision, Look};
-use super::{Driver, Ledger, ReceiveOptions, Receiver};
+use super::{Driver, ReceiveOptions, Receiver};
 use crate::broken::BreakableRule;
 use crate::progress::{FilePhase, FileProgress};
 use crate::protocol::message::{Failure, FileId, Header, Kind, Mtime, SkipReason};
@@ -18,41 +18,12 @@ use crate::storage::{
 use crate::transfer::file::ReceiveFile;
 use crate::transfer::file::resume::{Plan, Start};
 
-/// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
-const PLAN_TURN: Duration = Duration::from_millis(5);
-
 /// How long content may be in memory alone after it was written, where nobody syncs it. The kernel begins to write what is
 /// older than half a minute; a slow disk that is busy may take many times that.
 const UNWRITTEN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// How far a file system's clock may be behind ours: it stamps with the time of the last tick.
 const TICK: Duration = Duration::from_millis(20);
-
-/// Offers that are taken together to be planned: each time costs a lock that whoever hears offers needs, too.
-const PLANNED_TOGETHER_MAX: usize = 32;
-
-/// Whether planning begins at once. To wake a disk thread for each offer takes longer than to plan it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum CorkState {
-    #[default]
-    Open,
-    /// When the cork is out.
-    Corked,
-    /// Likewise, and there is something to plan.
-    Due,
-}
-
-/// Holds planning back, as `TCP_CORK` does with packets.
-pub(crate) struct Cork<D: Driver>(Receiver<D>);
-
-impl<D: Driver> Drop for Cork<D> {
-    fn drop(&mut self) {
-        let before = std::mem::take(&mut *self.0.cork_state());
-        if before == CorkState::Due {
-            self.0.begin_planning();
-        }
-    }
-}
 
 /// Why an offer has no name here.
 #[derive(Debug)]
@@ -76,51 +47,11 @@ impl From<StorageError> for Unplaced {
 }
 
 impl<D: Driver> Receiver<D> {
-    /// Holds planning back until the guard is dropped, while more offers are at hand.
-    pub(crate) fn cork(&self) -> Cork<D> {
-        *self.cork_state() = CorkState::Corked;
-        Cork(self.clone())
-    }
-
-    pub(super) fn begin_planning(&self) {
-        let mut state = self.cork_state();
-        match *state {
-            CorkState::Corked | CorkState::Due => *state = CorkState::Due,
-            CorkState::Open => {
-                let receiver = self.clone();
-                self.0.driver.spawn(move || receiver.plan_some(Vec::new().into_iter()));
-            }
-        }
-    }
-
-    fn cork_state(&self) -> MutexGuard<'_, CorkState> {
-        self.0.cork.lock().expect("no holder panics")
-    }
-
-    /// On a disk thread: plans offers, those that were taken together first, for a turn; what is left gets another.
-    fn plan_some(&self, mut together: std::vec::IntoIter<Header>) {
-        let end = self.0.driver.elapsed() + PLAN_TURN;
-        loop {
-            if together.len() == 0 {
-                if self.0.driver.is_over() {
-                    return self.feed(Ledger::<D>::stop_planning);
-                }
-                together = self.feed(|ledger| ledger.next_to_plan(PLANNED_TOGETHER_MAX)).into_iter();
-            }
-            let Some(header) = together.next() else { return };
-            self.plan(header);
-            if self.0.driver.elapsed() >= end {
-                let receiver = self.clone();
-                return self.0.driver.spawn(move || receiver.plan_some(together));
-            }
-        }
-    }
-
     pub(super) fn refuse(&self, id: FileId, failure: Failure) {
         self.feed(|ledger| ledger.refuse(id, failure));
     }
 
-    fn plan(&self, header: Header) {
+    pub(super) fn plan(&self, header: Header) {
         let planned = header.clone();
         self.keep_trying(
             move |receiver| receiver.try_to_plan(&planned),

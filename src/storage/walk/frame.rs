@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::WalkEntry;
+use crate::protocol::message::Failure;
 use crate::protocol::path::{WirePath, escape};
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, StorageError};
 use crate::storage::names::{DirNames, NameRoom, NamesRead};
+use crate::storage::request::bad_name;
 use crate::storage::root::{Tree, shown};
 
 #[derive(Debug)]
@@ -68,5 +70,17 @@ impl Frame {
 
     pub(super) fn failed(&self, errno: Errno) -> StorageError {
         StorageError::new(Op::List, shown(self.at.as_ref().map_or(&b"."[..], WirePath::as_bytes)), errno)
+    }
+}
+
+/// The name of something in a directory.
+pub(super) fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {
+    WirePath::parse(&joined(base, last)).map_err(|error| bad_name(&error))
+}
+
+pub(super) fn joined(base: Option<&WirePath>, last: &[u8]) -> Vec<u8> {
+    match base {
+        Some(base) => [base.as_bytes(), b"/", last].concat(),
+        None => last.to_vec(),
     }
 }

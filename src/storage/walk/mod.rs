@@ -23,7 +23,7 @@ use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::{WirePath, escape};
 
 use self::excluded::Excluded;
-use self::frame::{DirListing, Frame};
+use self::frame::{DirListing, Frame, below, joined};
 use self::left_out::destination_left_out;
 pub(crate) use self::left_out::{LeftOut, Recognise};
 use self::special::{kind_of, special, special_kind, special_left_out};
@@ -33,7 +33,7 @@ use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError, patiently};
 use super::filter::Filters;
 use super::meta::Meta;
 use super::names::{NameRoom, NamesRead};
-use super::request::{Trees, WalkRequest, bad_name};
+use super::request::{Trees, WalkRequest};
 use super::root::{Tree, link_stays_inside};
 use super::source::unknown_size;
 
@@ -339,17 +339,6 @@ fn is_empty(root: &Tree, at: &WirePath) -> bool {
 
 fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {
     Some(WalkEntry::Problem { name: name.to_vec(), failure: error.into() })
-}
-
-fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {
-    WirePath::parse(&joined(base, last)).map_err(|error| bad_name(&error))
-}
-
-fn joined(base: Option<&WirePath>, last: &[u8]) -> Vec<u8> {
-    match base {
-        Some(base) => [base.as_bytes(), b"/", last].concat(),
-        None => last.to_vec(),
-    }
 }
 
 #[cfg(test)]

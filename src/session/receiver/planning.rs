@@ -1,0 +1,78 @@
+//! Which offers are planned when: many at a time, on a disk thread that takes other work between.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use super::{Driver, Ledger, Receiver};
+use crate::protocol::message::Header;
+
+/// How long offers are planned before the disk thread takes other work. On a disk that answers that is a thousand of them.
+const PLAN_TURN: Duration = Duration::from_millis(5);
+
+/// Offers that are taken together to be planned: each time costs a lock that whoever hears offers needs, too.
+const PLANNED_TOGETHER_MAX: usize = 32;
+
+/// Whether planning begins at once. To wake a disk thread for each offer takes longer than to plan it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum CorkState {
+    #[default]
+    Open,
+    /// When the cork is out.
+    Corked,
+    /// Likewise, and there is something to plan.
+    Due,
+}
+
+/// Holds planning back, as `TCP_CORK` does with packets.
+pub(crate) struct Cork<D: Driver>(Receiver<D>);
+
+impl<D: Driver> Drop for Cork<D> {
+    fn drop(&mut self) {
+        let before = std::mem::take(&mut *self.0.cork_state());
+        if before == CorkState::Due {
+            self.0.begin_planning();
+        }
+    }
+}
+
+impl<D: Driver> Receiver<D> {
+    /// Holds planning back until the guard is dropped, while more offers are at hand.
+    pub(crate) fn cork(&self) -> Cork<D> {
+        *self.cork_state() = CorkState::Corked;
+        Cork(self.clone())
+    }
+
+    pub(super) fn begin_planning(&self) {
+        let mut state = self.cork_state();
+        match *state {
+            CorkState::Corked | CorkState::Due => *state = CorkState::Due,
+            CorkState::Open => {
+                let receiver = self.clone();
+                self.0.driver.spawn(move || receiver.plan_some(Vec::new().into_iter()));
+            }
+        }
+    }
+
+    fn cork_state(&self) -> MutexGuard<'_, CorkState> {
+        self.0.cork.lock().expect("no holder panics")
+    }
+
+    /// On a disk thread: plans offers, those that were taken together first, for a turn; what is left gets another.
+    fn plan_some(&self, mut together: std::vec::IntoIter<Header>) {
+        let end = self.0.driver.elapsed() + PLAN_TURN;
+        loop {
+            if together.len() == 0 {
+                if self.0.driver.is_over() {
+                    return self.feed(Ledger::<D>::stop_planning);
+                }
+                together = self.feed(|ledger| ledger.next_to_plan(PLANNED_TOGETHER_MAX)).into_iter();
+            }
+            let Some(header) = together.next() else { return };
+            self.plan(header);
+            if self.0.driver.elapsed() >= end {
+                let receiver = self.clone();
+                return self.0.driver.spawn(move || receiver.plan_some(together));
+            }
+        }
+    }
+}
