@@ -228,6 +228,10 @@ mechanisms! {
     Pressure,
     /// Holds a share of the path while others hold the queue.
     CompetitiveMode,
+    /// What the queue does when we withdraw a part of it says whose it is; without it, only what is left of it does.
+    QueueResponse,
+    /// Where no queue stands for longer than a drain of others, they are gone.
+    Vacancy,
 }
 
 impl Mechanism {
@@ -246,7 +250,7 @@ impl Mechanism {
 
 /// The mechanisms that are switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Without(u32);
+pub struct Without(u64);
 
 impl Without {
     /// All but this one.
@@ -256,11 +260,11 @@ impl Without {
 
     /// Switches off one more.
     pub fn and(self, mechanism: Mechanism) -> Self {
-        Self(self.0 | 1 << mechanism as u32)
+        Self(self.0 | 1_u64 << mechanism as u32)
     }
 
     pub(super) fn has(self, mechanism: Mechanism) -> bool {
-        self.0 & (1 << mechanism as u32) != 0
+        self.0 & (1_u64 << mechanism as u32) != 0
     }
 }
 

@@ -143,7 +143,9 @@ impl Drain {
         let is_clean = !at.is_cut && model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
         let is_unmoved = standing.abs_diff(model.standing_rtt()) < withdrawn / 4;
         let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
-        if gone > withdrawn.mul_f64(JOINT) {
+        if model.is_without(Mechanism::QueueResponse) {
+            QueueResponse::Unclear
+        } else if gone > withdrawn.mul_f64(JOINT) {
             QueueResponse::Joint
         } else if is_clean && is_unmoved && withdrawn >= target / 2 && !model.is_without(Mechanism::LongerPath) {
             QueueResponse::Absent

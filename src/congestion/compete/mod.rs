@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::config::Mechanism;
 use super::cruise::MARKED_SHARE;
 use super::model::PathModel;
 use super::model::round::EMPTY_ROUNDS;
@@ -74,7 +75,7 @@ impl Vacancy {
     pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> bool {
         let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
         let is_vacant = is_clean && model.is_shared() && !model.is_queued() && model.bandwidth.is_queue_seen();
-        self.count(is_vacant, round_trips(model, now))
+        self.count(is_vacant && !model.is_without(Mechanism::Vacancy), round_trips(model, now))
     }
 
     fn count(&mut self, is_vacant: bool, round_trips: f64) -> bool {
@@ -182,7 +183,7 @@ impl Experiment for Competition {
         hold.window = hold.share * hold.capacity * model.samples.mean_rtt().as_secs_f64() * model.headroom();
         let round_trips = round_trips(model, at.now);
         let is_queued = model.is_queued();
-        let is_vacant = hold.vacancy.count(!is_queued, round_trips);
+        let is_vacant = hold.vacancy.count(!is_queued && !model.is_without(Mechanism::Vacancy), round_trips);
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };
         if is_vacant {
             Some(CompetitionEnd::PathEmpty)
