@@ -13,8 +13,7 @@ use super::config::{ControllerConfig, Mechanism, PathSnapshot, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
 use super::model::PathModel;
-use super::model::round::Round;
-use super::phases::SETTLE_ROUNDS;
+use super::model::round::{Round, SETTLE_ROUNDS};
 use super::startup::{INITIAL_PACKETS, LossCause, Startup, initial_packets};
 use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, MTU_JUMBO};
 

@@ -12,20 +12,18 @@ use std::time::{Duration, Instant};
 
 use super::compete::SHARE;
 use super::config::{Mechanism, Phase};
-use super::model::PathModel;
 use super::model::bandwidth::SMOOTHING;
-use super::model::round::{GROUP_ACKS, base_target};
-use super::model::rtt::{Drained, FOREIGN_QUEUE, MinRttFilter, PROBE_RTT_INTERVAL, QueueResponse};
-use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
+use super::model::rate::AGREEMENT;
+use super::model::round::{GROUP_ACKS, SETTLE_ROUNDS, base_target, ours_max};
+use super::model::rtt::{Drained, LONG_RTT, MinRttFilter, PROBE_RTT_INTERVAL, QueueResponse};
+use super::model::{PathModel, REDUCTION};
+use super::phases::{Experiment, Moment};
 
 /// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
 /// queue of others to be part of the path.
 const GAIN: f64 = 0.7;
-/// Among others, of whom some may believe that.
-const GAIN_SHARED: f64 = 0.35;
 /// The drain after start-up on a path longer than [`LONG_RTT`], where a deep one would cost a short transfer much.
 const GAIN_LONG: f64 = 0.95;
-const LONG_RTT: Duration = Duration::from_millis(50);
 /// A flow that gets less than this of a path whose bare round trip is in doubt may hold the rest of it in a queue that it takes
 /// for path.
 const ALONE: f64 = 0.9;
@@ -35,9 +33,6 @@ const TEST_SHARE: f64 = 0.25;
 /// So much of what we have withdrawn has gone of the queue: we alone have stood aside, and more of it stands. With 0.75 to 1.4, eight
 /// of ours took it for that when all of them had emptied the queue together.
 const AS_MUCH: Range<f64> = 0.875..1.2;
-/// More than this times what we have withdrawn has gone of the queue: others stood aside at the same moment. Only our kind does,
-/// and two of ours beside a competitor are not enough.
-const JOINT: f64 = 2.5;
 
 /// When the drains were, and when the next one is.
 #[derive(Debug, Clone)]
@@ -93,7 +88,7 @@ impl Drain {
 
     /// Whether the bare round trip is so much shorter than believed that the queue of others was taken for path.
     pub(super) fn is_much_shorter(&self, min_rtt: Duration) -> bool {
-        self.believed > min_rtt + base_target(min_rtt) * FOREIGN_QUEUE
+        self.believed > min_rtt + ours_max(min_rtt)
     }
 
     /// Plans the next drain, as soon as the path asks for it...
@@ -145,7 +140,8 @@ impl Drain {
         let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
         if model.is_without(Mechanism::QueueResponse) {
             QueueResponse::Unclear
-        } else if gone > withdrawn.mul_f64(JOINT) {
+        } else if gone > (2 * withdrawn).mul_f64(AGREEMENT) {
+            // Two of ours beside a competitor are not enough.
             QueueResponse::Joint
         } else if is_clean && is_unmoved && withdrawn >= target / 2 && !model.is_without(Mechanism::LongerPath) {
             QueueResponse::Absent
@@ -170,7 +166,8 @@ impl Drain {
         let is_doubtful = min_rtt_filter.is_doubtful() && bandwidth < ALONE * model.capacity();
         let is_crowded = model.is_shared() || is_doubtful;
         if min_rtt_filter.is_drained() && is_crowded && !model.is_without(Mechanism::DeepDrains) {
-            return GAIN_SHARED * bandwidth * (min_rtt_filter.least() + model.jitter()).as_secs_f64();
+            // Some of the others may believe that, too.
+            return GAIN * REDUCTION * bandwidth * (min_rtt_filter.least() + model.jitter()).as_secs_f64();
         }
         let gentle = !min_rtt_filter.is_drained() && model.min_rtt() > LONG_RTT;
         model.product() * if gentle { GAIN_LONG } else { GAIN }

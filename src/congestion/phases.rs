@@ -10,6 +10,7 @@ use super::cruise::{ProbeFinding, TrialFinding};
 use super::drain::DrainPace;
 use super::model::PathModel;
 use super::model::loss::LossBlock;
+use super::model::round::SETTLE_ROUNDS;
 use super::model::rtt::DrainFinding;
 use super::startup::{CarefulResume, Startup, StartupEnd, initial_packets};
 
@@ -25,8 +26,6 @@ const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
 /// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
 const POLICED_PACKETS: f64 = 3.0;
 
-/// Rounds after a drain or a probe until a round's queue and rate are those of cruising again.
-pub(super) const SETTLE_ROUNDS: u32 = 2;
 /// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
 pub(super) const CALM_ROUNDS: u32 = 12;
 

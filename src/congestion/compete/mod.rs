@@ -8,21 +8,17 @@
 //! the round trip as it is now. A sender that is bound by its window (BBR by twice its product) or yields to loss (CUBIC) comes
 //! to rest beside that, while growing until something is lost would only starve beside BBR, which does not mind losses.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::config::Mechanism;
-use super::cruise::MARKED_SHARE;
-use super::model::PathModel;
-use super::model::round::EMPTY_ROUNDS;
-use super::phases::{Experiment, Moment, SETTLE_ROUNDS};
+use super::model::round::{EMPTY_ROUNDS, MEMORY_ROUNDS, SETTLE_ROUNDS};
+use super::model::rtt::LONG_RTT;
+use super::model::{PathModel, REDUCTION};
+use super::phases::{Experiment, Moment};
 
-/// Queue that counts as pressure, over the one that our own kind makes.
+/// Queue that counts as pressure, over the one that our own kind makes. [`MEMORY_ROUNDS`] of it are someone else's doing. As many
+/// without more than our own kind makes, while we hold a share, show that only our own kind is there.
 const PRESSURE_QUEUE: f64 = 1.75;
-/// So many round trips of it are someone else's doing. As many without more than our own kind makes, while we hold a share, show
-/// that only our own kind is there.
-const PRESSURE_ROUNDS: f64 = 8.0;
-/// A round is as long as a round trip, and at least this: on short paths the queue of a moment's overshoot lasts for many.
-const PRESSURE_RTT: Duration = Duration::from_millis(50);
 /// The share of the path that is held: a little more than a third, of which tests and the search for others leave three tenths
 /// beside one other. It is 1.8 of what would be fair beside four.
 pub(super) const SHARE: f64 = 0.36;
@@ -54,7 +50,7 @@ impl Pressure {
         } else if queue < usual {
             self.round_trips = (self.round_trips - round_trips).max(0.0);
         }
-        let is_due = self.round_trips >= PRESSURE_ROUNDS;
+        let is_due = self.round_trips >= f64::from(MEMORY_ROUNDS);
         if is_due {
             self.forget();
         }
@@ -84,10 +80,10 @@ impl Vacancy {
     }
 }
 
-/// Round trips that a round took, of at least [`PRESSURE_RTT`].
+/// Round trips that a round took, of at least [`LONG_RTT`].
 fn round_trips(model: &PathModel, now: Instant) -> f64 {
     let span = now.saturating_duration_since(model.samples.started);
-    let round_trip = (model.round.min_rtt + model.round.queue).max(PRESSURE_RTT);
+    let round_trip = (model.round.min_rtt + model.round.queue).max(LONG_RTT);
     span.as_secs_f64() / round_trip.as_secs_f64()
 }
 
@@ -176,7 +172,7 @@ impl Experiment for Competition {
         if at.phase_rounds > SETTLE_ROUNDS {
             hold.rate = model.round.rate;
             // A mark says as much as it says to the queue budget.
-            let kept = if model.is_queue_marked() { MARKED_SHARE } else { 1.0 - model.unusual_loss() };
+            let kept = if model.is_queue_marked() { REDUCTION } else { 1.0 - model.unusual_loss() };
             hold.share = (hold.share * kept + STEP).min(SHARE);
         }
         hold.capacity = hold.capacity.max(model.capacity());
@@ -187,7 +183,7 @@ impl Experiment for Competition {
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };
         if is_vacant {
             Some(CompetitionEnd::PathEmpty)
-        } else if is_queued && hold.short > PRESSURE_ROUNDS {
+        } else if is_queued && hold.short > f64::from(MEMORY_ROUNDS) {
             Some(CompetitionEnd::OurKind)
         } else {
             None

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::congestion::config::Without;
 use crate::congestion::model::rate::Sample;
@@ -46,8 +48,8 @@ fn a_queue_that_stays_long_is_looked_into_and_then_again() {
     let mut pressure = Pressure::default();
     let model = path(now, 50, 1.0);
     let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT));
-    assert_eq!(rounds_until(), Some(PRESSURE_ROUNDS as u32));
-    assert_eq!(rounds_until(), Some(PRESSURE_ROUNDS as u32));
+    assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
+    assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
 }
 
 #[test]
@@ -56,8 +58,8 @@ fn on_a_short_path_pressure_takes_as_long() {
     let mut pressure = Pressure::default();
     let mut model = path(now, 18, 1.0);
     model.round.min_rtt = Duration::from_millis(2);
-    let rounds = (1..1000).take_while(|_| !pressure.on_round(&model, now + PRESSURE_RTT / 8)).count();
-    assert_eq!(rounds + 1, 8 * PRESSURE_ROUNDS as usize);
+    let rounds = (1..1000).take_while(|_| !pressure.on_round(&model, now + LONG_RTT / 8)).count();
+    assert_eq!(rounds + 1, 8 * MEMORY_ROUNDS as usize);
 }
 
 #[test]

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::config::Mechanism;
 use super::model::loss::{EXCESS_MIN, LossBlock};
-use super::model::round::{EMPTY_ROUNDS, Round};
+use super::model::round::{EMPTY_ROUNDS, Round, SETTLE_ROUNDS};
 use super::model::rtt::PROBE_RTT_INTERVAL;
-use super::model::{PathModel, SHARED};
-use super::phases::{CALM_ROUNDS, Experiment, Moment, SETTLE_ROUNDS};
+use super::model::{PathModel, REDUCTION, SHARED};
+use super::phases::{CALM_ROUNDS, Experiment, Moment};
 
 /// Part of the queue budget that one round takes away when the queue is at its target: a time constant of ten rounds,
 /// slow beside the two rounds until a change is seen in the queue.
@@ -24,16 +24,11 @@ const DECAY: f64 = 0.1;
 /// How steeply the decay grows with the queue. Steeper holds the target over a wider range of rates, flatter is less
 /// moved by what flows measure differently.
 const STEEPNESS: i32 = 3;
-/// At most so much is taken away in a round: with all of it, a path that becomes 30 ms longer carried 92.5 % and not 95.5.
-const DECAY_MAX: f64 = 0.5;
 /// What a probe sends beyond the product. The queue budget may pull the window as far below it: bandwidth
 /// samples over-estimate by as much under jitter.
 const STEP: f64 = 0.15;
 /// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back.
 const FLOOR_PACKETS: f64 = 2.0;
-
-/// Part of what is ours of a queue that is kept when it was marked as too long: a half, as after a loss (RFC 9002, section 7).
-pub(super) const MARKED_SHARE: f64 = 0.5;
 
 /// Signed bytes beyond the bandwidth-delay product.
 #[derive(Debug, Clone, Default)]
@@ -88,7 +83,7 @@ impl QueueBudget {
 
     /// The queue was marked as too long: half of the budget is given up, and comes back slowly while a queue stands.
     fn on_marks(&mut self) {
-        self.set_ceiling((self.bytes * MARKED_SHARE).max(0.0), true);
+        self.set_ceiling((self.bytes * REDUCTION).max(0.0), true);
     }
 
     /// The loss had nothing to do with it.
@@ -105,8 +100,9 @@ impl QueueBudget {
         if self.had_queue && self.empty_rounds >= EMPTY_ROUNDS {
             self.ceiling = None;
         }
-        // A negative queue budget must shrink too while there is a queue.
-        let decay = (DECAY * level.powi(STEEPNESS)).min(DECAY_MAX);
+        // A negative queue budget must shrink too while there is a queue. With all of it taken away at once, a path that becomes 30 ms
+        // longer carried 92.5 % and not 95.5.
+        let decay = (DECAY * level.powi(STEEPNESS)).min(REDUCTION);
         self.bytes += step - decay * self.bytes.max(settled / 4.0);
         let full = round.bandwidth * round.target.as_secs_f64();
         self.bytes = self.bytes.min(full + settled);

@@ -17,8 +17,10 @@ pub(super) mod rate;
 pub(super) mod round;
 pub(super) mod rtt;
 
-/// A flow that gets less of the path than this is not alone.
+/// A flow that gets less of the path than this is not alone, or has not begun to use it.
 pub(super) const SHARED: f64 = 0.7;
+/// Part that is kept of what may be too much: RFC 9002's reduction after a loss or a mark, and RFC 9959's of a remembered window.
+pub(super) const REDUCTION: f64 = 0.5;
 
 /// What is known of the path.
 #[derive(Debug, Clone)]

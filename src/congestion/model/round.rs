@@ -9,6 +9,15 @@ pub(crate) const GROUP_ACKS: u32 = 8;
 /// milliseconds).
 pub(crate) const NOISE: Duration = Duration::from_millis(4);
 
+/// Rounds until what is sent is felt: after a drain or a probe, the next one's queue and rate are those of cruising again.
+pub(crate) const SETTLE_ROUNDS: u32 = 2;
+/// What is seen so often in a row is no chance: BBR's rounds without growth that end its start-up.
+pub(crate) const PROOF: u32 = 3;
+/// Rounds that estimates remember, and as long as something must last to be more than a moment's doing: BBR's eight to ten.
+pub(crate) const MEMORY_ROUNDS: u32 = 8;
+/// Packets that quinn sends at once, which is RFC 9002's initial window too.
+pub(crate) const BURST_PACKETS: u32 = 10;
+
 /// One part in so many of a round's groups are its least ones. With a half of them, pauses of up to
 /// 25 ms every 50 were still a queue now and then: 64 MiB took 9.7 s at 100 Mbit/s, with a fifth 8.7.
 const LOW_PART: usize = 4;
@@ -19,8 +28,9 @@ const TARGET_SHARE: f64 = 0.05;
 /// Target in packets of the flow itself: less cannot be told from the spacing of packets and ACKs. With six, the queue of a
 /// path without a product (10 Mbit/s and 1 ms) stood at 11 ms.
 const TARGET_PACKETS: f64 = 5.5;
-/// How far that may raise the target.
-const TARGET_SCALE_MAX: f64 = 2.0;
+/// How far that may raise the target. A queue of more targets is held by no flows of our kind: if it goes without our doing, it
+/// was a competitor's.
+const FOREIGN_QUEUE: f64 = 2.0;
 /// The queue budget that a path at its target settles at, in packets: this times the cube root of the whole path's
 /// product in packets. Three gives 0.9 targets at 100 Mbit/s and 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
 const SETTLED: f64 = 3.0;
@@ -194,7 +204,12 @@ impl Round {
 pub(crate) fn queue_target(min_rtt: Duration, bandwidth: f64, mtu: f64) -> Duration {
     let base = base_target(min_rtt);
     let packets = TARGET_PACKETS * mtu / bandwidth.max(1.0);
-    base.max(Duration::from_secs_f64(packets.min(base.as_secs_f64() * TARGET_SCALE_MAX)))
+    base.max(Duration::from_secs_f64(packets.min(base.as_secs_f64() * FOREIGN_QUEUE)))
+}
+
+/// The longest queue that flows of our kind hold on a path of this round trip.
+pub(crate) fn ours_max(min_rtt: Duration) -> Duration {
+    base_target(min_rtt).mul_f64(FOREIGN_QUEUE)
 }
 
 /// The target of a flow that is not short of bandwidth.
@@ -236,6 +251,6 @@ mod tests {
         let target = |bandwidth| queue_target(rtt, bandwidth, 1452.0);
         assert_eq!(target(1e8), TARGET_MIN);
         assert!(target(1e6) > TARGET_MIN);
-        assert_eq!(target(1e3), TARGET_MIN.mul_f64(TARGET_SCALE_MAX));
+        assert_eq!(target(1e3), TARGET_MIN.mul_f64(FOREIGN_QUEUE));
     }
 }

@@ -17,19 +17,17 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::config::{Mechanism, PastPath};
-use super::model::PathModel;
 use super::model::loss::SHARE_MAX;
 use super::model::rate::{AGREEMENT, DispersionSample, do_agree};
-use super::model::round::{GROUP_ACKS, NOISE, RoundSamples};
+use super::model::round::{BURST_PACKETS, GROUP_ACKS, NOISE, PROOF, RoundSamples};
+use super::model::{PathModel, REDUCTION, SHARED};
 use super::phases::{Experiment, Moment};
-use crate::transport::limits::INITIAL_RTT;
+use crate::transport::limits::{INITIAL_RTT, MTU_START};
 
 /// Packets in flight before the first ACK, on a path of [`INITIAL_RTT`]: a queue of half a second at 2 Mbit/s, of three
 /// quarters of the round trip at 10 Mbit/s. They go with the round trip, up to twice as many, so that their rate (which the
 /// pacer holds) is the same on all paths: doubling costs nothing on short ones, and a burst does.
 pub(super) const INITIAL_PACKETS: u64 = 96;
-/// RFC 9002's initial window, which is the least.
-const INITIAL_PACKETS_MIN: u64 = 10;
 /// Start-up ends at this queue: one sixteenth of the round trip...
 const QUEUE_SHARE: f64 = 1.0 / 16.0;
 /// ... but not for less than [`NOISE`], nor for less than this times the spread of the first round, which is jitter.
@@ -37,19 +35,12 @@ const SPREADS: u32 = 2;
 /// A queue stands for this part of the round trip at least: what came late for a moment is none, and while it stands the
 /// window grows by an eighth at most.
 const QUEUE_TIME: f64 = 0.1;
-/// Start-up ends when bandwidth has not grown by this in so many rounds (BBR's full bandwidth).
-const FULL_BW_GROWTH: f64 = 1.25;
-const FULL_BW_ROUNDS: u32 = 3;
 /// Window over product at most: 2/ln 2, what doubling per round needs (BBR).
 const GAIN: f64 = 2.89;
-/// While the spacing of ACKs says that the window is below this part of what fits...
-const LEAP_SHARE: f64 = 0.7;
-/// ... it grows by this times what is acknowledged, more than threefold per round, as the pacer holds it...
+/// While the spacing of ACKs says that the window is below [`SHARED`] of what fits, it grows by this times what is acknowledged, more than threefold per round, as the pacer holds it...
 const LEAP: u64 = 3;
 /// ... or by this when the trains agree, which nothing but a link's own rate makes them do.
 const FAR_LEAP: u64 = 7;
-/// Window over product at most once the spacing is known, which then bounds more closely; the rate lags by a round.
-const LEAP_GAIN: f64 = 8.0;
 /// Delivery rate over the rate by ACK spacing at which a queue must show within a round.
 const GOAL: f64 = 0.92;
 
@@ -74,7 +65,7 @@ impl StartupInputs {
     /// How much the window may grow for `bytes` acknowledged.
     pub(super) fn growth(&self, window: u64, bytes: u64) -> u64 {
         let Some((median, most)) = self.trains.filter(|_| self.leaps) else { return bytes };
-        if window as f64 > LEAP_SHARE * median * self.min_rtt {
+        if window as f64 > SHARED * median * self.min_rtt {
             bytes
         } else if do_agree(median, most) {
             FAR_LEAP * bytes
@@ -99,7 +90,8 @@ impl StartupInputs {
     /// How far the growth by ACKs may go.
     fn grown_bound(&self) -> f64 {
         match self.trains {
-            Some((median, _)) => (LEAP_GAIN * self.bandwidth).min(AGREEMENT * median) * self.min_rtt,
+            // The spacing bounds more closely than the rate, which lags by a round.
+            Some((median, _)) => ((1 + FAR_LEAP) as f64 * self.bandwidth).min(AGREEMENT * median) * self.min_rtt,
             None => GAIN * self.bandwidth * self.min_rtt,
         }
     }
@@ -200,7 +192,7 @@ impl Startup {
         self.seen >= self.recent.len() && lowest > base.rtt + least + jitter
     }
 
-    /// Whether bandwidth has stopped growing, at the end of a round.
+    /// Whether bandwidth has stopped growing by a quarter in three rounds (BBR's full bandwidth), at the end of a round.
     fn is_flat(&mut self, samples: &RoundSamples, known: &StartupInputs) -> bool {
         let bandwidth = known.bandwidth;
         self.base.get_or_insert_with(|| Base { rtt: samples.standing_rtt(), spread: samples.spread() });
@@ -210,13 +202,13 @@ impl Startup {
         // The window was bounded to a little more than what was foretold, for a whole round, and no queue ended it.
         self.refuted |= self.reached;
         self.reached = known.is_goal_reached();
-        if bandwidth >= self.best * FULL_BW_GROWTH {
+        if bandwidth >= self.best * AGREEMENT {
             self.best = bandwidth;
             self.flat_rounds = 0;
         } else {
             self.flat_rounds += 1;
         }
-        self.flat_rounds >= FULL_BW_ROUNDS
+        self.flat_rounds >= PROOF
     }
 }
 
@@ -247,7 +239,7 @@ impl Experiment for Startup {
 /// Packets of the first flight on a path of that round trip.
 pub(super) fn initial_packets(rtt: Duration) -> u64 {
     let share = rtt.as_secs_f64() / INITIAL_RTT.as_secs_f64();
-    ((INITIAL_PACKETS as f64 * share) as u64).clamp(INITIAL_PACKETS_MIN, 2 * INITIAL_PACKETS)
+    ((INITIAL_PACKETS as f64 * share) as u64).clamp(BURST_PACKETS.into(), 2 * INITIAL_PACKETS)
 }
 
 /// Older knowledge is not used: a day brings the same hours of traffic again, and hardly another line.
@@ -255,10 +247,6 @@ pub const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The handshake's round trip over the remembered one, at least and at most. The draft allows 0.5 to 10, which spares
 /// unlike paths only the worst.
 const RTT_FIT: RangeInclusive<f64> = 0.75..=1.5;
-/// Part of the remembered window to begin with: the draft's half.
-const RESUMED_SHARE: f64 = 0.5;
-/// Loss of more than any path makes by itself is the flight's once so many bytes were lost: ten packets.
-const LOST_LEAST: u64 = 10 * 1200;
 /// Round trips within which the flight must leave and be answered for; a sender with nothing to send for longer
 /// begins as usual. A transfer's opening takes two.
 const ROUNDS: u32 = 5;
@@ -308,7 +296,7 @@ impl CarefulResume {
     /// window, the flight begins: [`window`](Self::window) holds from now on, and the bare round trip is returned.
     pub(super) fn on_first_rtt(&mut self, now: Instant, rtt: Duration, initial: u64) -> Option<Duration> {
         let Self::Reconnaissance(past) = *self else { return None };
-        let window = (RESUMED_SHARE * past.bandwidth as f64 * past.min_rtt.min(rtt).as_secs_f64()) as u64;
+        let window = (REDUCTION * past.bandwidth as f64 * past.min_rtt.min(rtt).as_secs_f64()) as u64;
         if !is_same(past.min_rtt, rtt) || window <= initial {
             *self = Self::Over;
             return None;
@@ -370,8 +358,10 @@ impl ResumeFlight {
         self.acked + self.lost >= self.window
     }
 
+    /// Whether more than any path loses by itself is gone, and more than a burst.
     fn is_lossy(&self) -> bool {
-        self.lost >= LOST_LEAST && self.lost as f64 > SHARE_MAX * (self.acked + self.lost) as f64
+        self.lost >= u64::from(BURST_PACKETS) * u64::from(MTU_START)
+            && self.lost as f64 > SHARE_MAX * (self.acked + self.lost) as f64
     }
 }
 

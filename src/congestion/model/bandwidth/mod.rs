@@ -8,21 +8,20 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::round::{EMPTY_ROUNDS, NOISE};
+use super::round::{BURST_PACKETS, EMPTY_ROUNDS, MEMORY_ROUNDS, NOISE, PROOF, SETTLE_ROUNDS};
 use super::rtt::PROBE_RTT_INTERVAL;
 
-/// Rounds over which the best sample counts: BBR's eight to ten.
-const BEST_ROUNDS: u64 = 8;
-/// Rounds over which our share of a full path is averaged. Every round of memory holds on to the share that was, and flows
-/// even out the slower: what divides two of them at 100 Mbit/s and 200 ms falls to 1/e in 26 s with four, in 22 s with two.
-const SHARE_ROUNDS: usize = 2;
+/// Our share of a full path is averaged over the rounds until a change is felt. Every round of memory holds on to the share that
+/// was, and flows even out the slower: what divides two of them at 100 Mbit/s and 200 ms falls to 1/e in 26 s with four, in 22 s
+/// with two.
+type Shares = [f64; SETTLE_ROUNDS as usize];
 
 /// The bandwidth estimate, in bytes per second.
 #[derive(Debug, Clone)]
 pub(crate) struct Bandwidth {
     best: MaxFilter,
     /// Delivery rates of the last rounds, as a ring.
-    shares: [f64; SHARE_ROUNDS],
+    shares: Shares,
     /// A queue stood lately: the path is full and the last rounds show our share of it.
     full: bool,
     /// Rounds without a queue since.
@@ -38,8 +37,8 @@ pub(crate) struct Bandwidth {
 impl Bandwidth {
     pub(crate) fn new() -> Self {
         Self {
-            best: MaxFilter::new(BEST_ROUNDS),
-            shares: [0.0; SHARE_ROUNDS],
+            best: MaxFilter::new(MEMORY_ROUNDS.into()),
+            shares: Shares::default(),
             full: false,
             empty_rounds: 0,
             queue_seen: false,
@@ -55,7 +54,7 @@ impl Bandwidth {
     pub(crate) fn get(&self) -> f64 {
         let known = self.shares.iter().all(|&share| share > 0.0);
         if self.is_full() && known && !self.uneven {
-            self.shares.iter().sum::<f64>() / SHARE_ROUNDS as f64
+            self.shares.iter().sum::<f64>() / f64::from(SETTLE_ROUNDS)
         } else {
             self.best()
         }
@@ -114,14 +113,14 @@ impl Bandwidth {
         }
         // What we get while others drain is not our share: it would be too much for all when they come back.
         if self.empty_rounds == 0 || !self.full || self.policed {
-            self.shares[round as usize % SHARE_ROUNDS] = rate;
+            self.shares[round as usize % SETTLE_ROUNDS as usize] = rate;
         }
     }
 
     /// A probe has found this much.
     pub(crate) fn raise(&mut self, round: u64, rate: f64) {
         self.best.push(round, rate);
-        self.shares = [rate; SHARE_ROUNDS];
+        self.shares = [rate; SETTLE_ROUNDS as usize];
     }
 
     /// Forgets all but the last round.
@@ -174,24 +173,22 @@ impl MaxFilter {
     }
 }
 
-/// Rounds whose spacings of ACKs must agree: what waited in a machine for a moment comes as fast as that machine reads.
-const AGREED_ROUNDS: usize = 3;
-
 /// What the slowest link carries for all, by the spacing of ACKs and by what we get of a full path: the most of some seconds, since
 /// a flow that gets little has hardly any spacings, and those are too wide.
 #[derive(Debug, Clone)]
 pub(crate) struct Capacity {
     start: Instant,
     most: MaxFilter,
-    /// The last rates that spacings have agreed on, as a ring.
-    agreed: [f64; AGREED_ROUNDS],
+    /// The last rates that spacings have agreed on, as a ring: what waited in a machine for a moment comes as fast as that machine
+    /// reads.
+    agreed: [f64; PROOF as usize],
     rounds: usize,
 }
 
 impl Capacity {
     pub(crate) fn new(start: Instant) -> Self {
         let most = MaxFilter::new(PROBE_RTT_INTERVAL.as_nanos() as u64);
-        Self { start, most, agreed: [0.0; AGREED_ROUNDS], rounds: 0 }
+        Self { start, most, agreed: [0.0; PROOF as usize], rounds: 0 }
     }
 
     /// In bytes per second; zero before it is known.
@@ -203,7 +200,7 @@ impl Capacity {
     pub(crate) fn on_round(&mut self, now: Instant, agreed: Option<f64>, full: Option<f64>) {
         let at = now.saturating_duration_since(self.start).as_nanos() as u64;
         if let Some(rate) = agreed {
-            self.agreed[self.rounds % AGREED_ROUNDS] = rate;
+            self.agreed[self.rounds % PROOF as usize] = rate;
             self.rounds += 1;
             self.most.push(at, self.agreed.iter().copied().fold(f64::INFINITY, f64::min));
         }
@@ -215,18 +212,14 @@ impl Capacity {
     /// The path may be another one.
     pub(crate) fn forget(&mut self) {
         self.most.clear();
-        self.agreed = [0.0; AGREED_ROUNDS];
+        self.agreed = [0.0; PROOF as usize];
     }
 }
 
-/// A pause that counts is longer than [`NOISE`], and than so many packets of ours take: two bursts of the pacer, between which
-/// the packets of others pass.
-const PAUSE_PACKETS: f64 = 20.0;
 /// What waited comes within this part of the pause...
 const LUMP_TIME: f64 = 1.0 / 16.0;
-/// ... and is at least this part of what the pause would have brought...
-const LUMP_SHARE: f64 = 0.5;
-/// ... so many times as fast as the slowest link carries.
+/// ... is so many times as fast as the slowest link carries, and more than one part in so many of what the pause would have
+/// brought.
 const LUMP_SPEED: f64 = 2.0;
 /// A lump takes at least this part of its pause: acknowledgements that are read at one go have no time between them.
 const LUMP_TIME_MIN: f64 = 1.0 / 64.0;
@@ -258,7 +251,7 @@ impl Lump {
     fn is_proof(&self, now: Instant, usual: &Usual) -> bool {
         let pause = self.pause.as_secs_f64();
         let time = now.saturating_duration_since(self.began).as_secs_f64().max(pause * LUMP_TIME_MIN);
-        self.bytes > LUMP_SHARE * pause * usual.bandwidth && self.bytes > LUMP_SPEED * usual.capacity * time
+        self.bytes > pause * usual.bandwidth / LUMP_SPEED && self.bytes > LUMP_SPEED * usual.capacity * time
     }
 }
 
@@ -305,7 +298,9 @@ impl AckAggregation {
             self.lump = None;
             return;
         };
-        let least = NOISE.as_secs_f64().max(PAUSE_PACKETS * usual.mtu / usual.bandwidth.max(1.0));
+        // Between two bursts of the pacer the packets of others pass.
+        let bursts = f64::from(2 * BURST_PACKETS) * usual.mtu / usual.bandwidth.max(1.0);
+        let least = NOISE.as_secs_f64().max(bursts);
         if pause.as_secs_f64() > least {
             self.lump = Some(Lump { pause, began: now, bytes: 0.0 });
         }

@@ -11,7 +11,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::round::NOISE;
+use super::round::{BURST_PACKETS, MEMORY_ROUNDS, NOISE, PROOF};
+use crate::transport::limits::{ACK_EVERY, MTU_START};
 
 /// What had been delivered when a batch was sent.
 #[derive(Debug, Clone, Copy)]
@@ -37,12 +38,6 @@ pub(crate) struct Sample {
 
 /// Rates within so much of each other are the same.
 pub(crate) const AGREEMENT: f64 = 1.25;
-/// Trains remembered.
-const TRAINS: usize = 8;
-/// Trains needed before they mean anything.
-const TRAINS_MIN: usize = 3;
-/// Bytes after the first ACK of a train, at least: four packets.
-const TRAIN_BYTES_MIN: u64 = 4 * 1200;
 
 /// Whether the trains of a path agree, by the median and the most of their rates.
 pub(crate) fn do_agree(median: f64, most: f64) -> bool {
@@ -59,7 +54,8 @@ struct Trains {
     bytes: u64,
     /// The best of the train being gathered: an acknowledgement that was held back must not spoil those before it.
     best: f64,
-    rates: [f64; TRAINS],
+    /// The rates of the last trains, as a ring.
+    rates: [f64; MEMORY_ROUNDS as usize],
     count: usize,
 }
 
@@ -77,25 +73,26 @@ impl Trains {
             return;
         }
         self.bytes += bytes;
-        if self.bytes >= TRAIN_BYTES_MIN {
+        // One acknowledgement stands for as many packets.
+        if self.bytes >= u64::from(ACK_EVERY) * u64::from(MTU_START) {
             self.best = self.best.max(self.bytes as f64 / now.saturating_duration_since(first).as_secs_f64());
         }
     }
 
     fn finish(&mut self) {
         if self.best > 0.0 {
-            self.rates[self.count % TRAINS] = self.best;
+            self.rates[self.count % self.rates.len()] = self.best;
             self.count += 1;
         }
     }
 
     /// (median, maximum) of the last trains.
     fn spread(&self) -> Option<(f64, f64)> {
-        if self.count < TRAINS_MIN {
+        if self.count < PROOF as usize {
             return None;
         }
         let mut sorted = self.rates;
-        let known = &mut sorted[..self.count.min(TRAINS)];
+        let known = &mut sorted[..self.count.min(MEMORY_ROUNDS as usize)];
         known.sort_by(f64::total_cmp);
         Some((known[known.len() / 2], known[known.len() - 1]))
     }
@@ -262,8 +259,6 @@ impl UndelayedRtt {
     }
 }
 
-/// Bytes after the first ACK of a flight, at least: two batches and a half.
-const BYTES_MIN: u64 = 24 * 1200;
 /// A pause between two packets of this part of the round trip begins a new flight: what came before it says nothing about
 /// how fast the path is.
 const PAUSE_SHARE: f64 = 0.25;
@@ -321,7 +316,9 @@ impl AckedFlight {
         let arriving = now.saturating_duration_since(self.first_acked);
         let sending = self.last_sent.saturating_duration_since(self.first_sent);
         let span = arriving.max(sending);
-        (self.bytes >= BYTES_MIN && span >= NOISE).then(|| DispersionSample {
+        // With fewer packets than that, it is one burst more or less.
+        let is_enough = self.bytes >= 2 * u64::from(BURST_PACKETS) * u64::from(MTU_START);
+        (is_enough && span >= NOISE).then(|| DispersionSample {
             rate: self.bytes as f64 / span.as_secs_f64(),
             // Not only late.
             stretched: arriving > sending.mul_f64(AGREEMENT),

@@ -7,16 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::round::{GROUP_ACKS, NOISE, base_target};
+use super::round::{GROUP_ACKS, NOISE, PROOF, base_target, ours_max};
+use crate::transport::limits::ACK_EVERY;
 
 /// BBR's time between two looks at a path that is known.
 pub(crate) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(10);
-/// Queue in targets that no flows of our kind hold: if it goes without our doing, it was a competitor's.
-pub(crate) const FOREIGN_QUEUE: u32 = 2;
-
-/// Drains in a row that show the same longer round trip: the path has changed.
-const RAISED_DRAINS: u32 = 3;
-
+/// On a longer path a round trip is much of a short transfer, and on a shorter one the queue of a moment's overshoot lasts for many.
+pub(crate) const LONG_RTT: Duration = Duration::from_millis(50);
 /// A longer round trip that drains have shown.
 #[derive(Debug, Clone, Copy)]
 struct Raised {
@@ -120,7 +117,7 @@ impl MinRttFilter {
 
     /// Whether the last round has shown that a queue stood which is not our kind's.
     pub(crate) fn has_fallen(&self) -> bool {
-        self.fell > base_target(self.value) * FOREIGN_QUEUE
+        self.fell > ours_max(self.value)
     }
 
     pub(crate) fn is_drained(&self) -> bool {
@@ -203,12 +200,10 @@ impl MinRttFilter {
             _ => 1,
         };
         self.raised = Some(Raised { value: drained.standing, drains });
-        drains >= RAISED_DRAINS
+        drains >= PROOF
     }
 }
 
-/// Packets of a group, at least: three bursts of the sender, within which round trips differ by the length of the burst.
-const GROUP_PACKETS: u64 = 32;
 /// Turns that are remembered: some rounds, so that a drain or a probe does not count.
 const MEMORY: usize = 32;
 /// Those needed before they mean anything.
@@ -258,11 +253,12 @@ impl JitterFilter {
         }
     }
 
-    /// Takes a round trip, when so many bytes had been `delivered` in all.
+    /// Takes a round trip, when so many bytes had been `delivered` in all. A group has as many packets as its ACKs stand for: some
+    /// bursts of the sender, within which round trips differ by the length of the burst.
     pub(crate) fn on_rtt(&mut self, rtt: Duration, delivered: u64, mtu: u64) {
         self.group_min = self.group_min.min(rtt);
         self.acks += 1;
-        if self.acks >= GROUP_ACKS && delivered >= self.began + GROUP_PACKETS * mtu {
+        if self.acks >= GROUP_ACKS && delivered >= self.began + u64::from(GROUP_ACKS * ACK_EVERY) * mtu {
             let group = std::mem::replace(&mut self.group_min, Duration::MAX);
             (self.acks, self.began) = (0, delivered);
             self.on_group(group);
