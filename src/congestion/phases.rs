@@ -1,33 +1,18 @@
 //! The phases: what an experiment is, one table of what leads from one phase to the next, and the decisions at the end of each
 //! round.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::compete::{CompetitionEnd, Vacancy};
-use super::config::{Mechanism, PastPath, Phase};
+use super::config::{Mechanism, Phase};
 use super::controller::PathController;
-use super::cruise::{ProbeFinding, TrialFinding};
+use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
 use super::drain::DrainPace;
 use super::model::PathModel;
 use super::model::loss::LossBlock;
 use super::model::round::SETTLE_ROUNDS;
 use super::model::rtt::DrainFinding;
-use super::startup::{CarefulResume, Startup, StartupEnd, initial_packets};
-
-/// The part of the rate of the flight that found the queue which is believed to be ours to keep. Where another flow runs,
-/// ours has pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds;
-/// on an empty path the samples of the next rounds show the rest.
-const FLIGHT_SHARE: f64 = 0.62;
-/// On longer paths the first flight, which does not grow with them any more, pushes others aside for less of a round
-/// trip, and what is missing would take longer to be found: 10 Mbit/s at 300 ms and 10 % loss carried 93 % of it for the first
-/// quarter of a minute, and not 97.
-const FULL_FLIGHT_RTT: Duration = Duration::from_millis(250);
-/// The queue budget of a flow at a policer's rate, which grows until something is lost. With less, the window would
-/// shrink from round to round: quinn sends while a packet more fits, and an acknowledgement is due for several.
-const POLICED_PACKETS: f64 = 3.0;
-
-/// Rounds after a drain or a probe until the next probe: flows drain together, and shares move for some rounds.
-pub(super) const CALM_ROUNDS: u32 = 12;
+use super::startup::{Startup, StartupEnd};
 
 /// An experiment with the window: what is sent while it runs shows what the path does not show by itself.
 pub(super) trait Experiment {
@@ -63,7 +48,7 @@ pub(super) struct Moment {
 
 /// What ends a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PhaseEnd {
+pub(super) enum PhaseEnd {
     /// Nothing arrives any more.
     Outage,
     /// Start-up has found the limit.
@@ -94,7 +79,7 @@ impl Phase {
 }
 
 impl PathController {
-    fn turn(&mut self, now: Instant, end: PhaseEnd) {
+    pub(super) fn turn(&mut self, now: Instant, end: PhaseEnd) {
         (self.phase, self.phase_rounds) = (self.phase.after(end), 0);
         match self.phase {
             Phase::Startup => self.enter_startup(now),
@@ -104,7 +89,7 @@ impl PathController {
         }
     }
 
-    fn moment(&self, now: Instant) -> Moment {
+    pub(super) fn moment(&self, now: Instant) -> Moment {
         Moment {
             now,
             phase: self.phase,
@@ -128,15 +113,6 @@ impl PathController {
 
     // ---- start-up ----
 
-    /// The first round trip shows which window to begin with.
-    pub(super) fn begin_if_due(&mut self, now: Instant, rtt: Duration) {
-        let at = self.moment(now);
-        if self.startup.is_due(&self.model, &at) {
-            self.first_flight_left = initial_packets(rtt) * self.model.mtu;
-            self.window = self.startup.begin(now, rtt, self.first_flight_left);
-        }
-    }
-
     fn on_startup_round(&mut self, now: Instant) {
         let at = self.moment(now);
         let Some(end) = self.startup.on_round(&self.model, &at) else { return };
@@ -146,35 +122,9 @@ impl PathController {
         self.leave_startup(now);
     }
 
-    /// Takes the window that the answers to the latest flight have earned, and leaves when they show a queue.
-    pub(super) fn on_startup_acks(&mut self, now: Instant, app_limited: bool) {
-        if !app_limited {
-            self.window = self.window.max(self.startup.inputs(&self.model).earned() as u64);
-        }
-        if self.startup.is_queue_seen(now, self.model.jitter()) && !self.is_without(Mechanism::StartupQueue) {
-            // Samples over a whole round trip have not caught up with a first flight that fills the path.
-            if let Some(flight) = self.model.sampler.dispersion().filter(|_| !self.is_without(Mechanism::FlightShare)) {
-                let share = if self.model.min_rtt() <= FULL_FLIGHT_RTT { FLIGHT_SHARE } else { 1.0 };
-                self.model.bandwidth.on_sample(self.model.rounds, share * flight.rate);
-            }
-            self.leave_startup(now);
-        }
-    }
-
-    fn leave_startup(&mut self, now: Instant) {
+    pub(super) fn leave_startup(&mut self, now: Instant) {
         self.startup.resume.retreat(now);
         self.turn(now, PhaseEnd::PathFull);
-    }
-
-    /// Begins anew after an outage: the path may be another one now. Its next round trip tells, as that of a handshake does.
-    pub(super) fn restart(&mut self, now: Instant) {
-        let (bandwidth, min_rtt) = (self.model.bandwidth.get() as u64, self.model.min_rtt());
-        let past = PastPath { bandwidth, min_rtt, age: Duration::ZERO };
-        self.window = self.bounded(self.window / 2);
-        self.model.forget();
-        self.competition.end();
-        self.turn(now, PhaseEnd::Outage);
-        self.startup.resume = CarefulResume::new(Some(past).filter(|_| !self.is_without(Mechanism::CarefulResume)));
     }
 
     fn enter_startup(&mut self, now: Instant) {
@@ -256,7 +206,7 @@ impl PathController {
         if self.model.bandwidth.is_policed() && self.model.is_loss_unusual() {
             // Holds at what a policer lets through, and goes on from there by a little each round.
             self.model.believe_round();
-            self.budget.set_ceiling(POLICED_PACKETS * self.model.mtu as f64, false);
+            self.budget.set_ceiling(FLOOR_PACKETS * self.model.mtu as f64, false);
         }
         // The queue of the first rounds is what the probe or the drain before them left.
         if !self.probe_round(now) && self.phase_rounds > SETTLE_ROUNDS {
@@ -317,9 +267,6 @@ impl PathController {
             self.model.loss.discard_block();
             return;
         }
-        if let Some(budget) = self.trial.give_up() {
-            self.budget.restore(budget);
-        }
         let Some(block) = self.model.loss.end_round(now, self.model.mtu) else { return };
         if self.phase != Phase::Cruise {
             if let Some(budget) = self.trial.stop() {
@@ -374,26 +321,6 @@ impl PathController {
             Some(CompetitionEnd::PathEmpty) => self.turn(now, PhaseEnd::PathEmpty),
             Some(CompetitionEnd::OurKind) => self.turn(now, PhaseEnd::OurKind),
             None => {}
-        }
-    }
-
-    // ---- the window ----
-
-    pub(super) fn update_window(&mut self, now: Instant) {
-        if self.model.min_rtt_filter.is_some() && self.model.bandwidth.is_known() {
-            self.window = self.bounded(self.wanted_window(now) as u64);
-        }
-    }
-
-    fn wanted_window(&self, now: Instant) -> f64 {
-        let (model, at) = (&self.model, self.moment(now));
-        match self.phase {
-            Phase::Startup => self.startup.window(model, &at),
-            Phase::Drain => self.drain.window(model, &at),
-            Phase::Cruise if self.trial.is_running() => self.trial.window(model, &at),
-            Phase::Cruise if self.probe.is_running() => self.probe.window(model, &at),
-            Phase::Cruise => model.window(1.0, at.budget),
-            Phase::Contested => self.competition.window(model, &at),
         }
     }
 }

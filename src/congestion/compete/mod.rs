@@ -13,21 +13,18 @@ use std::time::Instant;
 use super::config::Mechanism;
 use super::model::round::{EMPTY_ROUNDS, MEMORY_ROUNDS, SETTLE_ROUNDS};
 use super::model::rtt::LONG_RTT;
-use super::model::{PathModel, REDUCTION};
+use super::model::{PathModel, REDUCTION, SHARE};
 use super::phases::{Experiment, Moment};
 
-/// Queue that counts as pressure, over the one that our own kind makes. [`MEMORY_ROUNDS`] of it are someone else's doing. As many
-/// without more than our own kind makes, while we hold a share, show that only our own kind is there.
+/// Queue that counts as pressure, over the one that our own kind makes. With two, 89 cells beside others missed a bound and not 87.
 const PRESSURE_QUEUE: f64 = 1.75;
-/// The share of the path that is held: a little more than a third, of which tests and the search for others leave three tenths
-/// beside one other. It is 1.8 of what would be fair beside four.
-pub(super) const SHARE: f64 = 0.36;
 /// What a round gives back of the share, of which each loses as much as is lost. Beside several BBR that fill a short queue a
 /// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a third
 /// as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
 const STEP: f64 = 0.06;
 
-/// How long the queue has been longer than our own kind makes it, in round trips.
+/// How long the queue has been much longer than our own kind makes it, in round trips: [`MEMORY_ROUNDS`] of it are someone else's
+/// doing. As many without more than our own kind makes, while we hold a share, show that only our own kind is there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pressure {
     round_trips: f64,

@@ -94,7 +94,7 @@ const QUIET: Round = Round { rate: 100.0, queue: Duration::from_millis(4), ..ALO
 /// A probe that begins after the first pause.
 fn started(round: &Round) -> Prober {
     let mut probe = Prober::new();
-    (0..CALM_ROUNDS).for_each(|_| assert!(!probe.wait()));
+    (0..MEMORY_ROUNDS).for_each(|_| assert!(!probe.wait()));
     assert!(probe.wait());
     probe.probe = Some(BandwidthProbe::new(round.rate, round.queue));
     probe
@@ -127,7 +127,7 @@ fn what_comes_with_a_longer_queue_is_given_back() {
 fn the_next_probe_waits_twice_as_long() {
     let mut probe = felt(&QUIET);
     assert_eq!(probe.measure(&QUIET), Some(ProbeFinding::Nothing));
-    (0..2 * CALM_ROUNDS).for_each(|_| assert!(!probe.wait()));
+    (0..2 * MEMORY_ROUNDS).for_each(|_| assert!(!probe.wait()));
     assert!(probe.wait());
 }
 

@@ -14,9 +14,6 @@ pub(crate) const SHARE_MAX: f64 = 0.25;
 pub(crate) const EXCESS_MIN: f64 = 0.01;
 /// Standard deviations that chance may explain. A false alarm costs a trial, so three are enough.
 pub(crate) const SIGMAS: f64 = 3.0;
-/// Standard deviations below the base at which a drain's losses are believed. Head-room that is missing costs a flow among
-/// others little, too much of it fills the queue.
-const DRAIN_SIGMAS: f64 = 2.0;
 
 /// The sample of a block of packets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,7 +128,7 @@ impl LossMeter {
     pub(crate) fn on_empty_queue(&mut self, now: Instant, mtu: u64) {
         let (lost, acked) = (self.drain_lost as f64 / mtu as f64, self.drain_acked as f64 / mtu as f64);
         let expected = self.base() * (lost + acked);
-        if lost + DRAIN_SIGMAS * expected.sqrt() < expected {
+        if lost + SIGMAS * expected.sqrt() < expected {
             self.accept(now, lost / (lost + acked));
             self.forget_drain();
         }
@@ -259,10 +256,10 @@ mod tests {
         let now = Instant::now();
         let mut meter = LossMeter::new(now);
         is_excess(&mut meter, now, 200);
-        meter.on_drain(0, 15 * MTU);
+        meter.on_drain(0, 25 * MTU);
         meter.on_empty_queue(now, MTU);
         assert!(meter.base() > 0.19, "one small drain may be chance: {}", meter.base());
-        meter.on_drain(0, 15 * MTU);
+        meter.on_drain(0, 25 * MTU);
         meter.on_empty_queue(now, MTU);
         assert_eq!(meter.base(), 0.0);
     }

@@ -221,8 +221,6 @@ const LUMP_TIME: f64 = 1.0 / 16.0;
 /// ... is so many times as fast as the slowest link carries, and more than one part in so many of what the pause would have
 /// brought.
 const LUMP_SPEED: f64 = 2.0;
-/// A lump takes at least this part of its pause: acknowledgements that are read at one go have no time between them.
-const LUMP_TIME_MIN: f64 = 1.0 / 64.0;
 /// How long a pause is remembered.
 const SPAN: Duration = Duration::from_secs(2);
 /// Recent pauses from which on a path counts as one that pauses. Any path has one now and then.
@@ -250,7 +248,7 @@ impl Lump {
     /// Whether it is more than any queue gives.
     fn is_proof(&self, now: Instant, usual: &Usual) -> bool {
         let pause = self.pause.as_secs_f64();
-        let time = now.saturating_duration_since(self.began).as_secs_f64().max(pause * LUMP_TIME_MIN);
+        let time = now.saturating_duration_since(self.began).as_secs_f64();
         self.bytes > pause * usual.bandwidth / LUMP_SPEED && self.bytes > LUMP_SPEED * usual.capacity * time
     }
 }

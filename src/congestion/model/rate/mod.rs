@@ -225,9 +225,6 @@ impl RateSampler {
     }
 }
 
-/// What the smoothed round trip may be off by, in whole nanoseconds of its eighths.
-const ROUNDING: Duration = Duration::from_nanos(64);
-
 /// The round trip without the time that an acknowledgement was held back. A flow of few packets waits for the timer of most of
 /// them, and would yield to that as to a queue.
 ///
@@ -248,8 +245,8 @@ impl UndelayedRtt {
         let Some(raw) = self.raw.take() else { return };
         let sample = (smoothed * 8).saturating_sub(before * 7);
         // Anything else is not the same estimator any more, or its first sample.
-        let is_plausible = sample <= raw + ROUNDING && sample + ROUNDING >= min;
-        self.last = Some(if is_plausible { sample } else { raw });
+        let is_plausible = sample + NOISE >= min;
+        self.last = Some(if is_plausible { sample.clamp(min.min(raw), raw) } else { raw });
     }
 
     /// Takes a sample. Gives the one before it, without its delay.

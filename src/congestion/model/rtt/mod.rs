@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::round::{GROUP_ACKS, NOISE, PROOF, base_target, ours_max};
+use super::round::{GROUP_ACKS, MEMORY_ROUNDS, NOISE, PROOF, QUARTER, base_target, ours_max};
 use crate::transport::limits::ACK_EVERY;
 
 /// BBR's time between two looks at a path that is known.
@@ -206,14 +206,10 @@ impl MinRttFilter {
 
 /// Turns that are remembered: some rounds, so that a drain or a probe does not count.
 const MEMORY: usize = 32;
-/// Those needed before they mean anything.
-const KNOWN: usize = 6;
-/// The turn that stands for all of them. Steps that go on in one direction do not turn, so the median would be near zero
-/// even where nothing but jitter is at work.
-const QUANTILE: f64 = 0.75;
 /// Turns of this part of the target are left to chance: late timers of busy machines make half as much.
 const LEAST_SHARE: f64 = 0.12;
-/// So are turns of so many packets of the slowest link: bursts, and losses between them, make up to that much.
+/// So are turns of so many packets of the slowest link: bursts, and losses between them, make up to that much. Without both, the
+/// packets of others were jitter, and twice as many paths were not full again when the others had gone.
 const LEAST_PACKETS: u32 = 3;
 /// Jitter over turns: the shortest of a group's round trips varies by less than a single one. Six re-sent 6 % at 10 Mbit/s
 /// with a queue of 50 ms; three left more of fast paths unused.
@@ -271,22 +267,24 @@ impl JitterFilter {
         let (before_rose, before) = std::mem::replace(&mut self.step, (rose, size));
         self.turns[self.count % MEMORY] = if rose == before_rose { Duration::ZERO } else { size.min(before) };
         self.count += 1;
-        if self.count >= KNOWN {
+        if self.count >= MEMORY_ROUNDS as usize {
             self.turn = self.typical();
         }
     }
 
+    /// The least turn of the upper quarter. Steps that go on in one direction do not turn, so the median would be near zero even
+    /// where nothing but jitter is at work.
     fn typical(&self) -> Duration {
         let mut sorted = self.turns;
         let known = &mut sorted[..self.count.min(MEMORY)];
         known.sort_unstable();
-        known[(known.len() as f64 * QUANTILE) as usize]
+        known[known.len() - known.len().div_ceil(QUARTER)]
     }
 
-    /// What jitter may add to the bare round trip `min_rtt`; zero on a clean link. `target` is the standing queue of a flow
-    /// that is not short of bandwidth, `packet` the time that one packet takes on the slowest link.
-    pub(crate) fn jitter(&self, min_rtt: Duration, target: Duration, packet: Duration) -> Duration {
-        let least = target.mul_f64(LEAST_SHARE).max(packet * LEAST_PACKETS);
+    /// What jitter may add to the bare round trip `min_rtt`; zero on a clean link. `packet`: the time that one takes on the slowest
+    /// link.
+    pub(crate) fn jitter(&self, min_rtt: Duration, packet: Duration) -> Duration {
+        let least = base_target(min_rtt).mul_f64(LEAST_SHARE).max(packet * LEAST_PACKETS);
         (self.turn.saturating_sub(least) * GAIN).min(min_rtt.mul_f64(SHARE_MAX))
     }
 }

@@ -157,6 +157,7 @@ fn the_shortest_sample_outlives_a_drain_that_others_spoiled() {
 const MTU: u64 = 1452;
 const RTT: Duration = Duration::from_millis(100);
 const TARGET: Duration = Duration::from_millis(5);
+
 const PACKET: Duration = Duration::from_micros(120);
 
 /// What is believed after groups of these round trips, in microseconds above the bare one.
@@ -169,7 +170,7 @@ fn jitter_of(groups: impl IntoIterator<Item = u64>) -> Duration {
             jitter_filter.on_rtt(RTT + Duration::from_micros(above), delivered, MTU);
         }
     }
-    jitter_filter.jitter(RTT, TARGET, PACKET)
+    jitter_filter.jitter(RTT, PACKET)
 }
 
 #[test]
