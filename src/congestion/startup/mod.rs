@@ -26,17 +26,16 @@ use crate::transport::limits::MTU_START;
 
 /// Start-up ends at this queue: one sixteenth of the round trip, but not for less than [`NOISE`], nor for less than the spread of
 /// the first round, which is jitter. It stands as long: what came late for a moment is none, and while it stands the window grows
-/// by an eighth at most. With a tenth, 64 MiB at 100 Mbit/s, 200 ms and 5 % loss took 1.4 % less, and sixteen flows of ours at 300 ms
+/// by an eighth at most. With a tenth, 64 MiB at 100 Mbit/s, 200 ms and 5 % loss took 1.4 % less, and sixteen of ours at 300 ms
 /// re-sent 41 %.
 const QUEUE_SHARE: f64 = 1.0 / 16.0;
 /// Window over product at most: 2/ln 2, what doubling per round needs (BBR).
 const GAIN: f64 = 2.89;
 /// Window over the product by a flight that arrived as fast as it was sent: with the pacer's quarter, the next one leaves
-/// three times as fast. Two took 20 ms longer at 100 Mbit/s and 100 ms, three no less; with BBR's gain, eight flows of ours at 300 ms
-/// kept each other's queue full (a third was re-sent, and not a fifteenth).
+/// three times as fast. Two took 20 ms longer at 100 Mbit/s and 100 ms, three no less; with BBR's gain, eight flows of ours at
+/// 300 ms re-sent a third, and not a fifteenth.
 const JUMP: f64 = 2.5;
-/// While the spacing of ACKs says that the window is below [`SHARED`] of what fits, it grows by this times what is acknowledged: as fast
-/// as the pacer holds it.
+/// While ACK spacing says that the window is below [`SHARED`] of what fits, it grows by this times what is acknowledged.
 const LEAP: u64 = 7;
 
 /// The estimates of the path in start-up, in bytes and seconds.
@@ -82,8 +81,7 @@ impl StartupInputs {
         }
     }
 
-    /// Whether we deliver what the spacing of ACKs showed: the path is full, and a queue must show within a round, or they were spaced
-    /// by something else.
+    /// Whether we deliver what the spacing of ACKs showed: a queue must show within a round, or something else spaced them.
     fn is_goal_reached(&self) -> bool {
         self.trains.is_some_and(|(median, _)| self.bandwidth > ALONE * median)
     }
