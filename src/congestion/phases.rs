@@ -221,6 +221,10 @@ impl PathController {
             return;
         }
         if self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure) {
+            if self.competition.was_on_lately(now) {
+                self.turn(now, PhaseEnd::Competitor);
+                return;
+            }
             self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
         }
         if self.vacancy.on_round(&self.model, now) {

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::config::Mechanism;
 use super::model::round::{EMPTY_ROUNDS, MEMORY_ROUNDS, SETTLE_ROUNDS};
-use super::model::rtt::LONG_RTT;
+use super::model::rtt::{LONG_RTT, PROBE_RTT_INTERVAL};
 use super::model::{PathModel, REDUCTION, SHARE};
 use super::phases::{Experiment, Moment};
 
@@ -114,6 +114,8 @@ pub(super) enum CompetitionEnd {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Competition {
     hold: Option<HeldShare>,
+    /// When it was on last.
+    last: Option<Instant>,
 }
 
 impl Competition {
@@ -124,6 +126,12 @@ impl Competition {
     /// Whether losses have cut the share that is held.
     pub(super) fn is_cut(&self) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.share < SHARE)
+    }
+
+    /// Whether it was on lately. BBR empties the queue itself every ten seconds, and a test that falls on that takes it for our own
+    /// kind: when a long queue comes back, it was none.
+    pub(super) fn was_on_lately(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now.saturating_duration_since(last) < PROBE_RTT_INTERVAL)
     }
 
     /// What arrived in the last round of competitive mode, in bytes per second.
@@ -166,6 +174,7 @@ impl Experiment for Competition {
 
     fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<CompetitionEnd> {
         let hold = self.hold.as_mut()?;
+        self.last = Some(at.now);
         if at.phase_rounds > SETTLE_ROUNDS {
             hold.rate = model.round.rate;
             // A mark says as much as it says to the queue budget.

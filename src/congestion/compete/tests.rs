@@ -137,3 +137,15 @@ fn it_ends_when_no_queue_stands_or_only_one_of_our_own_kind() {
     assert_eq!(ends(5).map(|(_, why)| why), Some(CompetitionEnd::OurKind));
     assert_eq!(ends(40), None);
 }
+
+#[test]
+fn it_was_on_lately_for_as_long_as_bbr_takes_to_empty_the_queue_again() {
+    let now = Instant::now();
+    let mut competition = Competition::default();
+    assert!(!competition.was_on_lately(now));
+    competition.begin(0, 0.0);
+    competition.on_round(&path(now, 50, 0.3), &moment(now, 1));
+    competition.end();
+    assert!(competition.was_on_lately(now + PROBE_RTT_INTERVAL / 2));
+    assert!(!competition.was_on_lately(now + PROBE_RTT_INTERVAL));
+}
