@@ -102,17 +102,18 @@
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
-//! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the
-//! rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long.
-//! Where each of many flows of ours would get less than about ten packets per round trip, they may take each other for
+//! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or
+//! the rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for
+//! long. Where each of many flows of ours would get less than about ten packets per round trip, they may take each other for
 //! strangers while they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, two fifths for long.
-//! Beside several BBR in a queue of a round trip or less a third is lost, as theirs is, and on slow paths a fifth of the link
-//! is ours and not a third, since quinn sends ten packets at once, of which a full queue takes few. Beside CUBIC on a path of
-//! 200 ms it can take tens of seconds to get more than a tenth.
-//! A path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more through
-//! later is followed slowly. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those of
-//! a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business of the window's: it
-//! is held at the socket (`throttle`).
+//! Beside several BBR in a queue of a round trip or less a third is lost, as theirs is, and on slow paths a fifth of the
+//! link is ours and not a third, since quinn sends ten packets at once, of which a full queue takes few. Beside CUBIC on a
+//! path of 200 ms it can take tens of seconds to get more than a tenth. Beside four of Linux's BBR, whose queue is full all
+//! the time, a hundredth of the link is ours: the spacing of the few packets that get through hides how fast the path is. A
+//! path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more through later
+//! is followed slowly. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those
+//! of a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business of the
+//! window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 
