@@ -216,15 +216,13 @@ impl PathController {
 
     fn judge_queue(&mut self, now: Instant) {
         let at = self.moment(now);
-        if self.competition.is_due(&self.model, &at) && !self.is_without(Mechanism::CompetitiveMode) {
+        let is_pressed = self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure);
+        let is_shown = self.competition.is_due(&self.model, &at) || is_pressed && self.competition.was_on_lately(now);
+        if is_shown && !self.is_without(Mechanism::CompetitiveMode) {
             self.turn(now, PhaseEnd::Competitor);
             return;
         }
-        if self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure) {
-            if self.competition.was_on_lately(now) {
-                self.turn(now, PhaseEnd::Competitor);
-                return;
-            }
+        if is_pressed {
             self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
         }
         if self.vacancy.on_round(&self.model, now) {
