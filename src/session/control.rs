@@ -12,6 +12,7 @@ use super::unread::Unread;
 use crate::protocol::close::CloseCode;
 use crate::protocol::codec::{self, Decoder};
 use crate::protocol::message::Message;
+use crate::transfer::GROWTH;
 use crate::transport;
 
 /// The control stream goes before all content.
@@ -32,9 +33,6 @@ const WRITE_BYTES: usize = 32 * 1024;
 
 /// Bytes read from the stream at a time.
 const READ_BYTES: usize = 64 * 1024;
-
-/// Vectors grow by doubling.
-const GROWTH: usize = 2;
 
 /// The outgoing half. Cheap to clone, never blocks, usable from any thread.
 #[derive(Debug, Clone)]

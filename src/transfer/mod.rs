@@ -21,6 +21,9 @@ pub(crate) mod commit;
 pub(crate) mod file;
 pub(crate) mod job;
 
+/// Vectors grow by doubling: what is kept in one may take so many times its bytes.
+pub(crate) const GROWTH: usize = 2;
+
 /// Room that is taken from a budget, and given back when it is dropped.
 pub(crate) trait Room {
     /// Takes more; `false`: there is none.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use self::block::{Gap, NameBlock};
+use crate::transfer::GROWTH;
 
 /// Bytes that are kept of names at most. What a peer names is remembered too, and it can name any number.
 pub const JOB_NAME_BYTES_MAX: usize = 256 << 20;
@@ -23,9 +24,6 @@ const NAME_BYTES: usize = 6;
 /// The bytes that a block takes beside its names: its place in a map that may be half empty, and what an allocator adds to
 /// its three allocations.
 const BLOCK_BYTES: usize = 2 * size_of::<(Box<[u8]>, NameBlock<()>)>() + 3 * 16;
-
-/// Vectors grow by doubling.
-const GROWTH: usize = 2;
 
 /// Names, and what is remembered of each. They are kept with slashes and zeros exchanged: the order of bytes is that of a
 /// walk then.
