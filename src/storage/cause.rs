@@ -66,7 +66,7 @@ impl Cause for io::Error {
 }
 
 /// The result of a look at something that need not be there.
-pub(crate) trait Look<T, E> {
+pub(crate) trait ThereOrNot<T, E> {
     /// `None` where nothing has the name.
     fn if_there(self) -> Result<Option<T>, E>;
 
@@ -74,7 +74,7 @@ pub(crate) trait Look<T, E> {
     fn if_had(self) -> Result<Option<T>, E>;
 }
 
-impl<T, E: Cause> Look<T, E> for Result<T, E> {
+impl<T, E: Cause> ThereOrNot<T, E> for Result<T, E> {
     fn if_there(self) -> Result<Option<T>, E> {
         match self {
             Err(error) if error.kind_of_failure() == FailureKind::Absent => Ok(None),

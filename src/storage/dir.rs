@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::cause::Look as _;
+use super::cause::ThereOrNot as _;
 use super::file_system::{FileSystem, NameObjection};
 use super::meta::{Meta, ObjectId};
 use super::mode;

@@ -13,7 +13,7 @@
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::cause::{Look as _, telling};
+use super::cause::{ThereOrNot as _, telling};
 use super::dir::Dir;
 use super::file_system::NameObjection;
 use super::meta::{self, StatFacts};

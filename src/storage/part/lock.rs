@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::protocol::path::escape_path;
-use crate::storage::cause::{Cause as _, FailureKind, Look as _};
+use crate::storage::cause::{Cause as _, FailureKind, ThereOrNot as _};
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, StorageError};
 use crate::storage::meta::ObjectId;

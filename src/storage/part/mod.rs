@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
-use super::cause::{Cause as _, FailureKind, Look as _, Refusal};
+use super::cause::{Cause as _, FailureKind, Refusal, ThereOrNot as _};
 use super::dir::Dir;
 use super::error::{Op, StorageError, failed};
 use super::meta::{self, ObjectId, StatFacts};

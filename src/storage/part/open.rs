@@ -8,7 +8,7 @@ use rustix::fs::{Access, AtFlags, FileType, MemfdFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{PART_MODE, Part};
-use crate::storage::cause::{Look as _, telling};
+use crate::storage::cause::{ThereOrNot as _, telling};
 use crate::storage::dir::Dir;
 use crate::storage::file_system::NameObjection;
 use crate::storage::meta::{ObjectId, StatFacts};

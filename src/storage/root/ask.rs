@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::super::cause::Look as _;
+use super::super::cause::ThereOrNot as _;
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta;

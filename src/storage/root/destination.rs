@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use super::super::cause::Look as _;
+use super::super::cause::ThereOrNot as _;
 use super::super::dir::{DIR_MODE, Dir};
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::{DirMeta, DirMode, Meta};

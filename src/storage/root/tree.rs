@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::cause::{Look as _, Refusal};
+use super::super::cause::{Refusal, ThereOrNot as _};
 use super::super::dir::Dir;
 use super::super::error::{Op, StorageError, failed};
 use super::super::meta::{Meta, ObjectId};

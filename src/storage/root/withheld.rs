@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::super::cause::Look as _;
+use super::super::cause::ThereOrNot as _;
 use super::super::dir::Dir;
 use super::super::meta::{FileIdentity, ObjectId};
 use super::{Inner, Root};

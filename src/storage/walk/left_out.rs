@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{DirListing, Frame, Walk, WalkEntry};
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
-use crate::storage::cause::Look as _;
+use crate::storage::cause::ThereOrNot as _;
 use crate::storage::dir::Dir;
 use crate::storage::meta::{Meta, ObjectId};
 use crate::storage::root::Tree;

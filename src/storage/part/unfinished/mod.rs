@@ -16,7 +16,7 @@ use super::lock::lock;
 use super::open::{is_ours, named};
 use crate::protocol::message::{Failure, Kind, Status};
 use crate::protocol::path::WirePath;
-use crate::storage::cause::{Cause as _, Look as _};
+use crate::storage::cause::{Cause as _, ThereOrNot as _};
 use crate::storage::dir::Dir;
 use crate::storage::error::{Op, failed, patiently};
 use crate::storage::filter::Filters;

@@ -13,7 +13,7 @@ use super::names::{PART_MODE, meta_of, part_name};
 use super::store::MemoryStore;
 use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
-use crate::storage::cause::{Look as _, Refusal};
+use crate::storage::cause::{Refusal, ThereOrNot as _};
 use crate::storage::error::{Op, StorageError};
 use crate::storage::root::link_stays_inside;
 use crate::storage::{DirMeta, DirMode, Durability, Files, Fresh, Meta, Owner, Replace, Store, mode, system};
