@@ -128,11 +128,11 @@ pub mod limits {
     pub use crate::session::budget::{
         FLOOR_BYTES, HELD_FOR_MAX, MEMORY_BYTES, OFFER_BYTES, WINDOWS_BYTES, WORDS_FLOOR_BYTES,
     };
-    pub use crate::session::control::QUEUED_MESSAGES_MAX;
     pub use crate::session::gaps::{PIECE_BYTES, PIECES_FREE};
     pub use crate::session::receiver::LATE_RANGES_MAX;
     pub use crate::session::streams::{STREAM_BYTES, STREAMS_BYTES};
     pub use crate::session::unread::{NOTE_BYTES, UNREAD_PIECE_BYTES, UNREAD_TIMES};
+    pub use crate::session::unwritten::QUEUED_MESSAGES_MAX;
     pub use crate::session::walk::{FOUND_AHEAD, FOUND_BYTES_AHEAD};
     pub use crate::storage::pattern::{GLOB_BYTES_MAX, GROUPS_MAX, MATCHES_MAX, VISITS_MAX};
 }

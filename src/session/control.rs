@@ -1,32 +1,20 @@
 //! The control stream: messages out in as few packets as possible, messages in one by one.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::Notify;
 use tracing::debug;
 
 use super::SessionError;
-use super::budget::{Account, Hold};
+use super::budget::Account;
 use super::unread::Unread;
-use crate::protocol::close::CloseCode;
+use super::unwritten::{Gathering, Unwritten};
 use crate::protocol::codec::{self, Decoder};
 use crate::protocol::message::Message;
-use crate::transfer::GROWTH;
 use crate::transport;
 
 /// The control stream goes before all content.
 const CONTROL_PRIORITY: i32 = 1000;
-
-/// Messages that may wait because the peer does not read. A peer that keeps asking without reading the
-/// answers would otherwise fill our memory.
-pub const QUEUED_MESSAGES_MAX: usize = 64 * 1024;
-
-/// Messages that may wait before those are held back that can be: the peer reads them no sooner for it.
-const ROOM_MESSAGES: usize = 1024;
-
-/// The same in bytes: names of a listing are many to a message.
-const ROOM_BYTES: usize = 256 << 10;
 
 /// Frames are written so many bytes at a time, or one of them that is longer.
 const WRITE_BYTES: usize = 32 * 1024;
@@ -47,70 +35,7 @@ struct ControlInner {
 /// The stream is finished when everything is written.
 impl Drop for ControlInner {
     fn drop(&mut self) {
-        self.unwritten.frames().is_last = true;
-        self.unwritten.more.notify_one();
-    }
-}
-
-/// The messages that are said and not written yet.
-#[derive(Debug)]
-struct Unwritten {
-    frames: Mutex<Frames>,
-    more: Notify,
-    fewer: Notify,
-}
-
-/// Messages as they go out, one after the other.
-#[derive(Debug)]
-struct Frames {
-    bytes: Vec<u8>,
-    /// Those that are being written count, too.
-    messages: usize,
-    /// The room that they take, likewise.
-    room: Hold,
-    /// Nobody can say any more.
-    is_last: bool,
-    /// Nobody writes any more.
-    is_lost: bool,
-}
-
-impl Unwritten {
-    fn new(room: Hold) -> Self {
-        let frames = Mutex::new(Frames { bytes: Vec::new(), messages: 0, room, is_last: false, is_lost: false });
-        Self { frames, more: Notify::new(), fewer: Notify::new() }
-    }
-
-    fn frames(&self) -> MutexGuard<'_, Frames> {
-        self.frames.lock().expect("no holder panics")
-    }
-
-    /// Waits for messages, and takes all that are there into `taken`, which is empty; nothing, when no more come.
-    async fn take(&self, taken: &mut Vec<u8>) {
-        loop {
-            let more = self.more.notified();
-            {
-                let mut frames = self.frames();
-                std::mem::swap(&mut frames.bytes, taken);
-                if !taken.is_empty() || frames.is_last {
-                    return;
-                }
-            }
-            more.await;
-        }
-    }
-
-    fn on_lost(&self) {
-        let mut frames = self.frames();
-        frames.is_lost = true;
-        frames.bytes = Vec::new();
-    }
-
-    fn on_written(&self, messages: usize, bytes: usize) {
-        let mut frames = self.frames();
-        frames.messages -= messages;
-        frames.room.shrink(GROWTH * bytes);
-        drop(frames);
-        self.fewer.notify_waiters();
+        self.unwritten.end();
     }
 }
 
@@ -125,48 +50,23 @@ impl Control {
     /// Queues a message. It is lost only with the connection.
     pub(crate) fn send(&self, message: Message) {
         let ControlInner { unwritten, connection } = &*self.0;
-        let mut frames = unwritten.frames();
-        if frames.is_lost {
-            // The reader notices, too.
-            return;
-        }
-        let before = frames.bytes.len();
-        if let Err(error) = codec::encode(&message, &mut frames.bytes) {
-            // Every message is built within its limits; reaching this is our fault, not the peer's.
-            tracing::error!(%error, "a message could not be encoded");
-            return transport::close(connection, CloseCode::Internal, "");
-        }
-        let bytes = frames.bytes.len() - before;
-        if !frames.room.grow(GROWTH * bytes) {
-            frames.bytes.truncate(before);
-            return transport::close(connection, CloseCode::Busy, "no room for more answers that are not being read");
-        }
-        frames.messages += 1;
-        if frames.messages > QUEUED_MESSAGES_MAX {
-            transport::close(connection, CloseCode::Violation, "answers are not being read");
-        }
-        drop(frames);
-        if before == 0 {
-            unwritten.more.notify_one();
-        }
+        unwritten.add(&message).unwrap_or_else(|(code, why)| transport::close(connection, code, why));
+    }
+
+    /// Lets what is said wait a little for more of it, until what is returned is dropped.
+    pub(crate) fn gather(&self) -> Gathering {
+        self.0.unwritten.gather()
     }
 
     /// Whether the peer keeps up with what is said.
     pub(crate) fn has_room(&self) -> bool {
-        let frames = self.0.unwritten.frames();
-        frames.messages < ROOM_MESSAGES && frames.room.amount() < GROWTH * ROOM_BYTES
+        self.0.unwritten.has_room()
     }
 
     /// Waits until the peer keeps up. For messages that are no answers and whose number only our own disk
     /// bounds; for ever, when the connection has ended.
     pub(crate) async fn room(&self) {
-        loop {
-            let fewer = self.0.unwritten.fewer.notified();
-            if self.has_room() {
-                return;
-            }
-            fewer.await;
-        }
+        self.0.unwritten.room().await;
     }
 }
 

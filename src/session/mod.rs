@@ -1,6 +1,6 @@
 //! One connection: the only place where rules, streams and files meet.
 //!
-//! * [`control`] — the control stream: framed messages, coalesced writes.
+//! * [`control`] — the control stream: framed messages, coalesced writes ([`unwritten`]).
 //! * [`sender`] — the role that owns content; [`receiver`] — the role that wants it. Both serve client
 //!   and server alike.
 //! * [`conversation`] — the one loop of both ends; [`roles`] — the roles that an end plays, and their tasks.
@@ -39,6 +39,7 @@ pub(crate) mod sender;
 mod silence;
 pub(crate) mod streams;
 pub(crate) mod unread;
+pub(crate) mod unwritten;
 pub(crate) mod walk;
 pub(crate) mod watch;
 pub(crate) mod window;

@@ -57,10 +57,13 @@ impl Scripted {
 impl Driver for Scripted {
     type Store = MemoryStore;
     type Wait = Arc<()>;
+    type Gathering = ();
 
     fn say(&self, message: Message) {
         self.state().says.push_back(message);
     }
+
+    fn gather(&self) {}
 
     fn spawn(&self, work: impl FnOnce() + Send + 'static) {
         self.state().work.push(Box::new(work));

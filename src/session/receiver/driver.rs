@@ -14,6 +14,7 @@ use crate::session::JobTools;
 use crate::session::backlog::Backlog;
 use crate::session::control::Control;
 use crate::session::memory::Buffers;
+use crate::session::unwritten::Gathering;
 use crate::session::window::ReceiveWindow;
 use crate::storage::{Committer, CopiedBy, Destination, DiskQueue, FILES_WAIT, FILES_WAITS_MAX, StorageError, Store};
 use crate::transport::send_urgently;
@@ -32,8 +33,14 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// Kept with a file while a stream waits for its answer: dropped when the file is answered, which ends the wait.
     type Wait: Send;
 
+    /// Held while more is said soon.
+    type Gathering;
+
     /// Says something to the sender.
     fn say(&self, message: Message);
+
+    /// What is said may wait a little for more of it as long as what is returned is held.
+    fn gather(&self) -> Self::Gathering;
 
     /// Runs work that may block, some time. It may be dropped instead once the connection is over.
     fn spawn(&self, work: impl FnOnce() + Send + 'static);
@@ -78,9 +85,14 @@ pub(crate) struct Online {
 impl Driver for Online {
     type Store = Destination;
     type Wait = oneshot::Sender<Infallible>;
+    type Gathering = Gathering;
 
     fn say(&self, message: Message) {
         self.control.send(message);
+    }
+
+    fn gather(&self) -> Gathering {
+        self.control.gather()
     }
 
     fn spawn(&self, work: impl FnOnce() + Send + 'static) {

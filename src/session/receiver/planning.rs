@@ -60,6 +60,7 @@ impl<D: Driver> Receiver<D> {
     /// On a disk thread: plans offers, those that were taken together first, for a turn; what is left gets another.
     fn plan_some(&self, mut together: std::vec::IntoIter<Header>) {
         let end = self.0.driver.elapsed() + PLAN_TURN;
+        let _gathering = self.0.driver.gather();
         loop {
             if together.len() == 0 {
                 if self.0.driver.is_over() {
