@@ -12,6 +12,10 @@ const NAMES_MAX: usize = 64;
 /// The same in bytes that are kept of them: names may be long.
 const BYTES_MAX: usize = 4 << 10;
 
+/// How far behind the name that was found last another one is looked for before the whole map is: answers come in the order of
+/// the offers, but for those that took longer.
+const NEAR: usize = 4;
+
 /// A length takes seven bits a byte; the last one has the eighth bit clear.
 const LENGTH_BITS: usize = 7;
 
@@ -32,6 +36,19 @@ pub(super) struct Gap {
     /// The bytes that it would share with the name before, and the name behind with it.
     shared: usize,
     shared_behind: usize,
+}
+
+/// The place of a name that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// The number of the name, and where the one behind it is coded.
+    pub(super) index: usize,
+    next: usize,
+}
+
+impl Found {
+    /// The first name of a block.
+    const FIRST: Self = Self { index: 0, next: 0 };
 }
 
 /// A name as it is coded.
@@ -67,16 +84,26 @@ impl<T: Copy> NameBlock<T> {
         &mut self.values
     }
 
-    /// The number of a name, which does not come before the `first`, or where it would be.
-    pub(super) fn find(&self, first: &[u8], name: &[u8]) -> Result<usize, Gap> {
-        debug_assert!(first <= name);
+    /// The place of a name, which does not come before the `first`, or where it would be.
+    pub(super) fn find(&self, first: &[u8], name: &[u8]) -> Result<Found, Gap> {
+        self.find_from(Found::FIRST, first, name, self.values.len())
+    }
+
+    /// The place of a name, if it is `last`, which is there at `place`, or one of those close behind.
+    pub(super) fn find_near(&self, place: Found, last: &[u8], name: &[u8]) -> Option<Found> {
+        self.find_from(place, last, name, NEAR).ok()
+    }
+
+    /// Looks for a name that does not come before `last`, which is there at `place`, among that and `count` behind it.
+    fn find_from(&self, place: Found, last: &[u8], name: &[u8], count: usize) -> Result<Found, Gap> {
+        debug_assert!(last <= name);
         // All names so far come before it; of the last of them it shares so many bytes.
-        let mut shared = common(first, name);
+        let mut shared = common(last, name);
         if shared == name.len() {
-            return Ok(0);
+            return Ok(place);
         }
-        let (mut index, mut at) = (1, 0);
-        while let Some(next) = self.coded_at(at) {
+        let (mut index, mut at) = (place.index + 1, place.next);
+        while let Some(next) = self.coded_at(at).filter(|_| index <= place.index + count) {
             // One that shares more with the last comes before the name as that does; one that shares less comes behind it.
             if next.shared < shared {
                 return Err(Gap { index, at, shared, shared_behind: next.shared });
@@ -85,7 +112,7 @@ impl<T: Copy> NameBlock<T> {
                 let rest = &name[shared..];
                 let more = common(next.suffix, rest);
                 match next.suffix[more..].cmp(&rest[more..]) {
-                    Ordering::Equal => return Ok(index),
+                    Ordering::Equal => return Ok(Found { index, next: next.end }),
                     Ordering::Greater => {
                         return Err(Gap { index, at, shared, shared_behind: shared + more });
                     }
@@ -235,7 +262,7 @@ mod tests {
             for n in 0..count {
                 let of = if *name(n) < *first { block.find(&name(0), &name(n)) } else { second.find(&first, &name(n)) };
                 let half = if *name(n) < *first { &block } else { &second };
-                assert_eq!(half.values()[of.expect("it is there")], n);
+                assert_eq!(half.values()[of.expect("it is there").index], n);
             }
             assert!(!block.values.is_empty() && block.values.len() + second.values.len() == count);
         }

@@ -9,7 +9,7 @@ mod block;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use self::block::{Gap, NameBlock};
+use self::block::{Found, Gap, NameBlock};
 use crate::transfer::GROWTH;
 
 /// Bytes that are kept of names at most. What a peer names is remembered too, and it can name any number.
@@ -21,40 +21,55 @@ pub const JOB_NAMES_MAX: usize = 8 << 20;
 /// The bytes that a name takes at most beside what is kept of it and its value: two lengths, of names that fit a frame.
 const NAME_BYTES: usize = 6;
 
-/// The bytes that a block takes beside its names: its place in a map that may be half empty, and what an allocator adds to
-/// its three allocations.
-const BLOCK_BYTES: usize = 2 * size_of::<(Box<[u8]>, NameBlock<()>)>() + 3 * 16;
+/// The bytes that a block takes beside its names: its places in a map and a list that may be half empty, and what an allocator
+/// adds to its three allocations.
+const BLOCK_BYTES: usize = GROWTH * (size_of::<(Box<[u8]>, usize)>() + size_of::<NameBlock<()>>()) + 3 * 16;
 
 /// Names, and what is remembered of each. They are kept with slashes and zeros exchanged: the order of bytes is that of a
 /// walk then.
 #[derive(Debug)]
 pub(crate) struct NameMap<T> {
-    /// By their first names. A name belongs into the last block whose first name does not come behind it.
-    blocks: BTreeMap<Box<[u8]>, NameBlock<T>>,
+    blocks: Vec<NameBlock<T>>,
+    /// Their numbers by their first names. A name belongs into the last block whose first name does not come behind it.
+    order: BTreeMap<Box<[u8]>, usize>,
     /// The last name of all: what a walk finds next comes behind it, and need not be looked for.
-    last: Box<[u8]>,
+    last: Vec<u8>,
+    /// The name that was found last: what is answered next is close behind it, and need not be looked for either.
+    recent: Option<Recent>,
+    /// The room for a name as it is kept, which is asked for each time.
+    buffer: Vec<u8>,
     names: usize,
     bytes: usize,
     names_max: usize,
     bytes_max: usize,
 }
 
+/// A name that was found, and where.
+#[derive(Debug)]
+struct Recent {
+    name: Vec<u8>,
+    block: usize,
+    place: Found,
+}
+
 impl<T> Default for NameMap<T> {
     fn default() -> Self {
         let (names_max, bytes_max) = (JOB_NAMES_MAX, JOB_NAME_BYTES_MAX);
-        Self { blocks: BTreeMap::new(), last: Box::default(), names: 0, bytes: 0, names_max, bytes_max }
+        let (blocks, order, last, recent, buffer) = Default::default();
+        Self { blocks, order, last, recent, buffer, names: 0, bytes: 0, names_max, bytes_max }
     }
 }
 
 impl<T: Copy> NameMap<T> {
     /// The value of a name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<T> {
-        let name = exchanged(name);
+        let name: Vec<u8> = exchanged(name).collect();
         if name > self.last {
             return None;
         }
-        let (first, block) = self.blocks.range::<[u8], _>(up_to(&name)).next_back()?;
-        block.find(first, &name).ok().map(|index| block.values()[index])
+        let (first, block) = self.block_of(&name)?;
+        let block = &self.blocks[block];
+        block.find(first, &name).ok().map(|found| block.values()[found.index])
     }
 
     /// Gives a name the value that `value` makes of the one that it has, if it has one, and says which that was. `None`: the
@@ -67,59 +82,100 @@ impl<T: Copy> NameMap<T> {
     pub(crate) fn update_in(
         &mut self,
         name: &[u8],
-        mut room: impl FnMut(usize) -> bool,
+        room: impl FnMut(usize) -> bool,
         value: impl FnOnce(Option<T>) -> T,
     ) -> Option<Option<T>> {
-        let name = exchanged(name);
-        let is_full = self.names >= self.names_max || self.bytes + BLOCK_BYTES + name.len() > self.bytes_max;
-        let mut room = |bytes| !is_full && room(bytes);
-        if name > self.last {
-            return self.add_behind_all(name, room, value(None));
-        }
-        loop {
-            let Some((first, block)) = self.blocks.range_mut::<[u8], _>(up_to(&name)).next_back() else {
-                return self.add_before_all(name, room, value(None));
-            };
-            let gap = match block.find(first, &name) {
-                Ok(index) => {
-                    let known = &mut block.values_mut()[index];
-                    let before = *known;
-                    *known = value(Some(before));
-                    return Some(Some(before));
-                }
-                Err(gap) => gap,
-            };
-            if !block.is_full() {
-                let kept = put(block, &gap, &name, room, value(None))?;
-                (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
-                return Some(None);
+        let mut kept = std::mem::take(&mut self.buffer);
+        kept.clear();
+        kept.extend(exchanged(name));
+        let updated = match self.find(&kept) {
+            Some((block, place)) => {
+                let known = &mut self.blocks[block].values_mut()[place.index];
+                let before = *known;
+                *known = value(Some(before));
+                Some(Some(before))
             }
-            self.split(&name, &mut room)?;
-        }
+            None => self.add(&kept, room, value(None)).map(|()| None),
+        };
+        self.buffer = kept;
+        updated
     }
 
     /// All that is remembered.
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.blocks.values_mut().flat_map(NameBlock::values_mut)
+        self.blocks.iter_mut().flat_map(NameBlock::values_mut)
+    }
+
+    /// The block into which a name belongs, and its first name; `None`: the name comes before all.
+    fn block_of(&self, name: &[u8]) -> Option<(&[u8], usize)> {
+        let up_to = (Bound::Unbounded, Bound::Included(name));
+        self.order.range::<[u8], _>(up_to).next_back().map(|(first, block)| (&**first, *block))
+    }
+
+    /// Where a name is, if it is there; it is the recent one then.
+    fn find(&mut self, name: &[u8]) -> Option<(usize, Found)> {
+        if name > &*self.last {
+            return None;
+        }
+        let is_near = |recent: &&Recent| *recent.name <= *name;
+        let near = self.recent.as_ref().filter(is_near).and_then(|recent| {
+            let place = self.blocks[recent.block].find_near(recent.place, &recent.name, name)?;
+            Some((recent.block, place))
+        });
+        let found = near.or_else(|| {
+            let (first, block) = self.block_of(name)?;
+            Some((block, self.blocks[block].find(first, name).ok()?))
+        });
+        let (block, place) = found?;
+        let mut kept = self.recent.take().map_or_else(Vec::new, |recent| recent.name);
+        kept.clear();
+        kept.extend_from_slice(name);
+        self.recent = Some(Recent { name: kept, block, place });
+        found
+    }
+
+    /// Puts in a name that is not there; `None`: there is no room.
+    fn add(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
+        let is_full = self.names >= self.names_max || self.bytes + BLOCK_BYTES + name.len() > self.bytes_max;
+        if is_full {
+            return None;
+        }
+        if name > &*self.last {
+            return self.add_behind_all(name, room, value);
+        }
+        // The places of others change.
+        self.recent = None;
+        loop {
+            let Some((first, number)) = self.block_of(name) else { return self.add_before_all(name, room, value) };
+            let block = &self.blocks[number];
+            if block.is_full() {
+                self.split(name, &mut room)?;
+                continue;
+            }
+            let gap = block.find(first, name).expect_err("it is not there");
+            return self.put(number, &gap, name, room, value);
+        }
     }
 
     /// A name behind all others. What a walk adds leaves full blocks behind.
-    fn add_behind_all(&mut self, name: Box<[u8]>, room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
-        match self.blocks.last_entry().filter(|last| !last.get().is_full()) {
-            Some(mut block) => {
-                let gap = block.get().end(&self.last, &name);
-                let kept = put(block.get_mut(), &gap, &name, room, value)?;
-                (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
+    fn add_behind_all(&mut self, name: &[u8], room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
+        match self.order.last_key_value().filter(|(_, number)| !self.blocks[**number].is_full()) {
+            Some((_, &number)) => {
+                let gap = self.blocks[number].end(&self.last, name);
+                self.put(number, &gap, name, room, value)?;
             }
-            None => drop(self.add_block(name.clone(), room, value)?),
+            None => self.add_block(name, room, value)?,
         }
-        self.last = name;
-        Some(None)
+        self.last.clear();
+        self.last.extend_from_slice(name);
+        Some(())
     }
 
     /// A name before all others.
-    fn add_before_all(&mut self, name: Box<[u8]>, mut room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
-        let Some((first, _)) = self.blocks.first_key_value().filter(|(_, block)| !block.is_full()) else {
+    fn add_before_all(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
+        let Some((first, &number)) =
+            self.order.first_key_value().filter(|(_, number)| !self.blocks[**number].is_full())
+        else {
             return self.add_block(name, room, value);
         };
         // The first one is coded now, and gives up its place.
@@ -127,68 +183,68 @@ impl<T: Copy> NameMap<T> {
         if !room(GROWTH * (kept + size_of::<T>())) {
             return None;
         }
-        let (first, mut block) = self.blocks.pop_first()?;
-        block.insert_first(&name, &first, value);
-        self.blocks.insert(name, block);
+        let (first, _) = self.order.pop_first()?;
+        self.blocks[number].insert_first(name, &first, value);
+        self.order.insert(name.into(), number);
         (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
-        Some(None)
+        Some(())
     }
 
     /// A block of this name, behind or before all others.
-    fn add_block(&mut self, name: Box<[u8]>, mut room: impl FnMut(usize) -> bool, value: T) -> Option<Option<T>> {
+    fn add_block(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
         let bytes = BLOCK_BYTES + name.len();
         if !room(bytes + GROWTH * size_of::<T>()) {
             return None;
         }
-        self.blocks.last_entry().into_iter().for_each(|mut last| last.get_mut().fit());
-        self.blocks.insert(name, NameBlock::of(value));
+        let last = self.order.last_key_value().map(|(_, number)| *number);
+        last.into_iter().for_each(|number| self.blocks[number].fit());
+        self.order.insert(name.into(), self.blocks.len());
+        self.blocks.push(NameBlock::of(value));
         (self.names, self.bytes) = (self.names + 1, self.bytes + bytes);
-        Some(None)
+        Some(())
     }
 
     /// Splits the block into which a name belongs; `None`: there is no room.
     fn split(&mut self, name: &[u8], room: &mut impl FnMut(usize) -> bool) -> Option<()> {
-        let (first, block) = self.blocks.range_mut::<[u8], _>(up_to(name)).next_back()?;
-        let middle = block.middle(first);
+        let (first, number) = self.block_of(name)?;
+        let middle = self.blocks[number].middle(first);
         let bytes = BLOCK_BYTES + middle.len();
         if !room(bytes) {
             return None;
         }
-        let second = block.split();
-        self.blocks.insert(middle, second);
+        let second = self.blocks[number].split();
+        self.order.insert(middle, self.blocks.len());
+        self.blocks.push(second);
         self.bytes += bytes;
+        Some(())
+    }
+
+    /// Puts a name into a block that is not full; `None`: there is no room.
+    fn put(
+        &mut self,
+        number: usize,
+        gap: &Gap,
+        name: &[u8],
+        mut room: impl FnMut(usize) -> bool,
+        value: T,
+    ) -> Option<()> {
+        let kept = NAME_BYTES + gap.kept(name).len();
+        if !room(GROWTH * (kept + size_of::<T>())) {
+            return None;
+        }
+        self.blocks[number].insert(gap, name, value);
+        (self.names, self.bytes) = (self.names + 1, self.bytes + kept);
         Some(())
     }
 }
 
-/// Puts a name into a block that is not full, if there is room for the bytes that are kept of it then, and says how many.
-fn put<T: Copy>(
-    block: &mut NameBlock<T>,
-    gap: &Gap,
-    name: &[u8],
-    mut room: impl FnMut(usize) -> bool,
-    value: T,
-) -> Option<usize> {
-    let kept = NAME_BYTES + gap.kept(name).len();
-    if !room(GROWTH * (kept + size_of::<T>())) {
-        return None;
-    }
-    block.insert(gap, name, value);
-    Some(kept)
-}
-
-fn up_to(name: &[u8]) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (Bound::Unbounded, Bound::Included(name))
-}
-
 /// The same name with slashes and zeros exchanged: a component then comes before every one that it begins.
-fn exchanged(name: &[u8]) -> Box<[u8]> {
-    let exchange = |byte: &u8| match byte {
+fn exchanged(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(|byte| match byte {
         b'/' => 0,
         0 => b'/',
         other => *other,
-    };
-    name.iter().map(exchange).collect()
+    })
 }
 
 #[cfg(test)]

@@ -23,10 +23,42 @@ proptest! {
     }
 }
 
+#[test]
+fn a_name_is_found_whatever_was_found_before() {
+    let mut names = NameMap::default();
+    let all: Vec<_> = walked(3, 200).collect();
+    for (number, name) in all.iter().enumerate() {
+        assert!(note(&mut names, name, number));
+    }
+    let value_of = |names: &mut NameMap<usize>, number: usize| {
+        let mut value = None;
+        names.update(all[number].as_bytes(), |known| {
+            value = known;
+            known.unwrap_or_default()
+        });
+        value
+    };
+    // In their order, backwards, and with steps of all lengths.
+    for step in [1, all.len() - 1, 2, 3, 4, 5, 6, 7, 63, 64, 65] {
+        for number in (0..all.len()).map(|turn| turn * step % all.len()) {
+            assert_eq!(value_of(&mut names, number), Some(number), "step {step}");
+        }
+    }
+    // What comes in between changes the places of those behind it.
+    for number in (0..all.len()).step_by(5) {
+        assert_eq!(value_of(&mut names, number), Some(number));
+        assert!(note(&mut names, &format!("{}-", all[number]), usize::MAX));
+        assert_eq!(value_of(&mut names, number), Some(number));
+        assert!((number..all.len().min(number + 9)).all(|behind| value_of(&mut names, behind) == Some(behind)));
+    }
+}
+
 /// What is allocated, with the map as empty as it may be.
 fn allocated<T: Copy>(names: &NameMap<T>) -> usize {
-    let blocks = names.blocks.iter().map(|(first, block)| first.len() + block.allocated());
-    blocks.sum::<usize>() + names.blocks.len() * 2 * size_of::<(Box<[u8]>, NameBlock<T>)>()
+    let first: usize = names.order.keys().map(|first| first.len()).sum();
+    let blocks: usize = names.blocks.iter().map(NameBlock::allocated).sum();
+    let places = names.order.len() * 2 * size_of::<(Box<[u8]>, usize)>();
+    first + blocks + places + names.blocks.capacity() * size_of::<NameBlock<T>>()
 }
 
 /// The names of a walk, directories among them.
