@@ -9,7 +9,7 @@ use crate::progress::{Event, FILES_MOVING_MAX, FilePhase, FileProgress, Observer
 use crate::protocol::message::{Failure, SkipReason, Why};
 use crate::protocol::path::{WirePath, escape};
 use crate::transfer::job::report::LedgerReport;
-use crate::transfer::job::settled::{NameOutcome, Settled};
+use crate::transfer::job::settled::{NameFound, NameOutcome, Settled};
 
 /// Stands before the place of a source in a served directory where it is no name that files go by. No wire path begins like
 /// this, so the two are never taken for each other.
@@ -76,7 +76,7 @@ impl Record {
     /// Tells whoever watches of what a ledger reports. `own_tree`: the files are those of the user at this end.
     pub(crate) fn tell(&self, observer: &Observer, own_tree: bool, report: LedgerReport<Arc<FileProgress>>) {
         match report {
-            LedgerReport::Found { path, size } => self.found(observer, &path, size),
+            LedgerReport::Found { path, size } => drop(self.found(observer, &path, size)),
             LedgerReport::SearchEnded => observer.scan_ended(),
             LedgerReport::Started { progress, is_checked } => {
                 if is_checked {
@@ -104,11 +104,13 @@ impl Record {
         }
     }
 
-    /// A file is part of the job.
-    pub(crate) fn found(&self, observer: &Observer, name: &WirePath, size: u64) {
-        if self.kept().is_none_or(|mut kept| kept.settled.find(name.as_bytes())) {
+    /// A file is part of the job. Tells whether it was settled over this connection or an earlier one, and need not be offered.
+    pub(crate) fn found(&self, observer: &Observer, name: &WirePath, size: u64) -> bool {
+        let found = self.kept().map_or(NameFound::New, |mut kept| kept.settled.find(name.as_bytes()));
+        if found == NameFound::New {
             observer.found(size);
         }
+        found == NameFound::Settled
     }
 
     /// A file's content begins to move.
@@ -205,8 +207,8 @@ mod tests {
     #[test]
     fn each_name_is_told_of_once_over_all_connections() {
         let (record, (observer, mut events)) = (Record::of_job(), Observer::new());
-        for _ in 0..2 {
-            record.found(&observer, &name(), 7);
+        for is_settled in [false, true] {
+            assert_eq!(record.found(&observer, &name(), 7), is_settled);
             record.skipped(&observer, &name(), 1, SkipReason::Same);
             record.failed(&observer, b"b", b"b", Failure::new(Status::NotAllowed, ""), false);
             record.planned(&observer, &WirePath::parse(b"c").expect("a plain name"), 1, 0, Why::New, None);

@@ -73,15 +73,18 @@ impl<F: ByteFiles> Sender<F> {
 
     async fn offer_new(&self, root: F, at: WirePath, name: WirePath, meta: Meta) {
         let JobTools { observer, record, .. } = &self.0.tools;
-        if record.is_settled(&name) {
+        let is_settled = match meta.kind {
+            Kind::Dir => record.is_settled(&name),
+            Kind::File | Kind::Link(_) => record.found(observer, &name, meta.size),
+        };
+        if is_settled {
             return;
         }
-        if meta.kind != Kind::Dir {
-            record.found(observer, &name, meta.size);
-            if let Some(first) = with_other_accents(&name).find(|other| record.was_done_before(other)) {
-                self.0.tools.control.room().await;
-                return self.problem(self.source_name(&root, &at), spelled_otherwise(&first));
-            }
+        if meta.kind != Kind::Dir
+            && let Some(first) = with_other_accents(&name).find(|other| record.was_done_before(other))
+        {
+            self.0.tools.control.room().await;
+            return self.problem(self.source_name(&root, &at), spelled_otherwise(&first));
         }
         let timing = self.0.offers.clone().acquire_owned().await.expect("the semaphore is never closed");
         let room = self.0.tools.account.for_offer(OFFER_BYTES + 2 * name.as_bytes().len()).await;

@@ -26,10 +26,23 @@ pub(crate) enum NameOutcome {
     Failed,
 }
 
+/// What is known of a name that is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameFound {
+    New,
+    Known,
+    /// It need not be offered over another connection.
+    Settled,
+}
+
 impl Settled {
-    /// A file is part of the job: whether that is news. What there is no room to remember is news each time.
-    pub(crate) fn find(&mut self, name: &[u8]) -> bool {
-        self.0.update(name, |known| known.unwrap_or(NameState::Found)).is_none_or(|before| before.is_none())
+    /// A file is part of the job. What there is no room to remember is news each time.
+    pub(crate) fn find(&mut self, name: &[u8]) -> NameFound {
+        match self.0.update(name, |known| known.unwrap_or(NameState::Found)).flatten() {
+            None => NameFound::New,
+            Some(NameState::Found) => NameFound::Known,
+            Some(NameState::Now(_) | NameState::Before(_)) => NameFound::Settled,
+        }
     }
 
     /// A name is settled: whether that is news.
@@ -68,7 +81,7 @@ mod tests {
     #[test]
     fn what_is_done_is_known_to_be_only_when_the_connection_is_lost() {
         let mut settled = Settled::default();
-        assert!(settled.find(b"a") && !settled.find(b"a"));
+        assert_eq!([settled.find(b"a"), settled.find(b"a")], [NameFound::New, NameFound::Known]);
         assert!(settled.settle(b"a", NameOutcome::Done) && settled.settle(b"b", NameOutcome::Failed));
         assert!(!settled.was_done_before(b"a"), "it may be offered again, changed");
         assert!(settled.is_settled(b"a") && settled.is_settled(b"b") && !settled.is_settled(b"c"));
@@ -86,14 +99,15 @@ mod tests {
         assert!(settled.was_done_before(b"a"));
         assert!(!settled.settle(b"a", NameOutcome::Failed), "said late, by a thread of the connection that is lost");
         assert!(settled.was_done_before(b"a"));
-        assert!(!settled.find(b"a"));
+        assert_eq!(settled.find(b"a"), NameFound::Settled);
     }
 
     #[test]
     fn two_names_are_never_taken_for_one() {
         let mut settled = Settled::default();
         for name in ["a", "b/a", "a/b", "ab", "a/", "/a"] {
-            assert!(settled.find(name.as_bytes()) && settled.settle(name.as_bytes(), NameOutcome::Done), "{name}");
+            assert_eq!(settled.find(name.as_bytes()), NameFound::New, "{name}");
+            assert!(settled.settle(name.as_bytes(), NameOutcome::Done), "{name}");
         }
     }
 }

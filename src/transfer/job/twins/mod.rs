@@ -148,10 +148,13 @@ fn twin(dir: Option<&WirePath>, name: &[u8], id: FileId) -> Option<Twin> {
 /// The same name with all its accents in one character with their letters, and with all apart from them, where that is
 /// another spelling.
 pub(crate) fn with_other_accents(path: &WirePath) -> impl Iterator<Item = WirePath> {
-    let name = String::from_utf8(path.as_bytes().to_vec()).unwrap_or_default();
-    let spellings = if name.is_ascii() { Vec::new() } else { vec![name.nfc().collect(), name.nfd().collect()] };
-    let others = spellings.into_iter().filter(move |other: &String| *other != name);
-    others.filter_map(|other| WirePath::parse(other.as_bytes()).ok())
+    // Most names have none.
+    let name = str::from_utf8(path.as_bytes()).ok().filter(|name| !name.is_ascii());
+    let spellings = name
+        .into_iter()
+        .flat_map(|name| [name.nfc().collect(), name.nfd().collect()].map(|other: String| (name, other)));
+    let others = spellings.filter(|(name, other)| name != other);
+    others.filter_map(|(_, other)| WirePath::parse(other.as_bytes()).ok())
 }
 
 /// Only says what is worth asking the disk about, so it need not be what any disk does.
