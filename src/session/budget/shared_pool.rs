@@ -1,9 +1,9 @@
 //! A pool of one resource, shared by a dynamic threshold: how much more a holder may take depends on what is left.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard};
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -28,7 +28,8 @@ pub(super) struct PoolWaiter<'a>(&'a SharedPool);
 #[derive(Debug)]
 pub(super) struct Holders {
     pub(super) free: usize,
-    pub(super) of_keys: HashMap<Fingerprint, usize>,
+    /// There are as many as clients, and each is a digest: with a plain hash as well.
+    pub(super) of_keys: FxHashMap<Fingerprint, usize>,
 }
 
 impl Holders {
@@ -45,7 +46,7 @@ impl Holders {
 
 impl SharedPool {
     pub(super) fn new(all: usize) -> Self {
-        let state = Mutex::new(Holders { free: all, of_keys: HashMap::new() });
+        let state = Mutex::new(Holders { free: all, of_keys: FxHashMap::default() });
         Self { state, waiting: AtomicUsize::new(0), freed: Notify::new() }
     }
 

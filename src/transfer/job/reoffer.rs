@@ -97,7 +97,8 @@ impl<R> Reoffers<R> {
     /// # Errors
     /// After the end: that it is not offered again, or that too many were.
     pub(crate) fn on_offer(&mut self, path: &WirePath) -> Result<Reoffer, JobError> {
-        let awaited = self.awaited.remove(path).is_some();
+        // Mostly none is awaited, and then no name need be hashed.
+        let awaited = !self.awaited.is_empty() && self.awaited.remove(path).is_some();
         let crossed = self.has_crossed();
         let Some(offers) = &mut self.offers_after_end else { return Ok(Reoffer::Taken) };
         if !awaited && !crossed {

@@ -83,7 +83,7 @@ pub(crate) struct Answers<A: AnswersAttached> {
     reoffers: Reoffers<A::Room>,
     twins: Twins<A::Names>,
     /// Offers that wait until the one whose name is like theirs is settled.
-    held: HashMap<FileId, Vec<FileId>>,
+    held: FxHashMap<FileId, Vec<FileId>>,
     actions: VecDeque<AnswersAction<A>>,
 }
 
@@ -156,7 +156,7 @@ impl<A: AnswersAttached> Answers<A> {
             unoffered: HashMap::new(),
             reoffers: Reoffers::default(),
             twins: Twins::new(names),
-            held: HashMap::new(),
+            held: FxHashMap::default(),
             actions: VecDeque::new(),
         }
     }

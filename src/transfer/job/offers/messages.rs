@@ -1,5 +1,7 @@
 //! The messages of the receiver.
 
+use std::collections::hash_map::Entry;
+
 use super::{ContentState, OfferState, Offers, OffersAction, OffersAttached, OffersStage, Outgoing, Pump, WantedFile};
 use crate::broken::BreakableRule;
 use crate::digest::Digest;
@@ -15,6 +17,25 @@ const UNKNOWN_FILE: JobError = JobError::Order("an answer for a file that is not
 /// The memory of so many digests that wait to be compared, in bytes.
 pub(crate) fn room_for(digests: usize) -> usize {
     if digests == 0 { 0 } else { size_of::<Have>() + digests * size_of::<Digest>() }
+}
+
+impl<A: OffersAttached> Outgoing<A> {
+    /// Whether an answer fits this offer.
+    fn check_pos(&self, pos: &Pos) -> Result<(), JobError> {
+        let Self { header, state, .. } = self;
+        if let OfferState::Wanted(_) = state {
+            return Err(JobError::Order("a second answer for the same file"));
+        }
+        match pos.verdict {
+            Verdict::From { .. } if header.kind != Kind::File => {
+                Err(JobError::Order("content asked of something that is no file"))
+            }
+            Verdict::From { offset, .. } if !is_start(offset, header.size) => {
+                Err(Violation::BadStart { offset }.into())
+            }
+            Verdict::From { .. } | Verdict::Skip(_) | Verdict::Refuse(_) => Ok(()),
+        }
+    }
 }
 
 impl<A: OffersAttached> Offers<A> {
@@ -36,44 +57,31 @@ impl<A: OffersAttached> Offers<A> {
     /// # Errors
     /// The rule that the answer breaks.
     pub(crate) fn on_pos(&mut self, pos: Pos) -> Result<(), JobError> {
-        self.check_pos(&pos)?;
+        let Entry::Occupied(file) = self.files.entry(pos.id) else { return Err(UNKNOWN_FILE) };
+        file.get().check_pos(&pos)?;
         self.early = None;
+        if let Verdict::From { offset, why } = pos.verdict
+            && !self.options.is_dry_run
+        {
+            return self.on_wanted(pos.id, offset, why);
+        }
+        let file = file.remove();
+        self.on_removed(&file);
         match pos.verdict {
-            Verdict::From { offset, why } if !self.options.is_dry_run => return self.on_wanted(pos.id, offset, why),
             Verdict::From { offset, why } => {
-                let Outgoing { header, named, .. } = *self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
+                let Outgoing { header, named, .. } = *file;
                 self.report(LedgerReport::Planned { path: header.path, size: header.size, from: offset, why, named });
             }
             Verdict::Skip(reason) => {
-                let Outgoing { header, .. } = *self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
+                let Outgoing { header, .. } = *file;
                 if header.kind != Kind::Dir {
                     self.report(LedgerReport::Skipped { path: header.path, size: header.size, reason });
                 }
             }
-            Verdict::Refuse(failure) => {
-                let file = self.remove(pos.id).ok_or(UNKNOWN_FILE)?;
-                self.on_refused(&file, failure);
-            }
+            Verdict::Refuse(failure) => self.on_refused(&file, failure),
         }
         self.maybe_end();
         Ok(())
-    }
-
-    /// Whether an answer fits its offer.
-    fn check_pos(&self, pos: &Pos) -> Result<(), JobError> {
-        let Outgoing { header, state, .. } = &**self.files.get(&pos.id).ok_or(UNKNOWN_FILE)?;
-        if let OfferState::Wanted(_) = state {
-            return Err(JobError::Order("a second answer for the same file"));
-        }
-        match pos.verdict {
-            Verdict::From { .. } if header.kind != Kind::File => {
-                Err(JobError::Order("content asked of something that is no file"))
-            }
-            Verdict::From { offset, .. } if !is_start(offset, header.size) => {
-                Err(Violation::BadStart { offset }.into())
-            }
-            Verdict::From { .. } | Verdict::Skip(_) | Verdict::Refuse(_) => Ok(()),
-        }
     }
 
     fn on_refused(&mut self, file: &Outgoing<A>, failure: Failure) {

@@ -286,12 +286,17 @@ impl<A: OffersAttached> Offers<A> {
     /// Takes a file off the offers.
     fn remove(&mut self, id: FileId) -> Option<Box<Outgoing<A>>> {
         let file = self.files.remove(&id)?;
+        self.on_removed(&file);
+        Some(file)
+    }
+
+    /// A file is off the offers.
+    fn on_removed(&mut self, file: &Outgoing<A>) {
         self.unclosed -= usize::from(!file.is_last());
         if let OfferState::Wanted(wanted) = &file.state
             && let ContentState::Open { source, .. } = &wanted.content
         {
             self.actions.push_back(OffersAction::LetGo(source.clone()));
         }
-        Some(file)
     }
 }
