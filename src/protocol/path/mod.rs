@@ -64,12 +64,7 @@ impl WirePath {
         if raw[0] == b'/' {
             return Err(PathError::Absolute);
         }
-        let mut depth = 0;
-        for component in raw.split(|b| *b == b'/') {
-            check_component(component)?;
-            depth += 1;
-        }
-        if depth > DEPTH_MAX {
+        if check_components(raw)? > DEPTH_MAX {
             return Err(PathError::TooLong);
         }
         Ok(Self(raw.into()))
@@ -112,8 +107,25 @@ impl WirePath {
 
     /// Everything before the last component; `None` for a single component.
     pub fn parent(&self) -> Option<Self> {
+        Some(Self(self.parent_bytes()?.into()))
+    }
+
+    /// The bytes of that.
+    pub(crate) fn parent_bytes(&self) -> Option<&[u8]> {
         let end = self.0.iter().rposition(|b| *b == b'/')?;
-        Some(Self(self.0[..end].into()))
+        Some(&self.0[..end])
+    }
+
+    /// The name of something in this directory, whose own components are not looked at again.
+    ///
+    /// # Errors
+    /// As [`WirePath::parse`].
+    pub(crate) fn child(&self, name: &[u8]) -> Result<Self, PathError> {
+        let raw = [&self.0, &b"/"[..], name].concat();
+        if raw.len() > PATH_BYTES_MAX || self.components().count() + check_components(name)? > DEPTH_MAX {
+            return Err(PathError::TooLong);
+        }
+        Ok(Self(raw.into()))
     }
 
     /// This path with `below` appended.
@@ -133,6 +145,16 @@ impl WirePath {
         let rest = self.0.strip_prefix(&*base.0)?.strip_prefix(b"/")?;
         Some(Self(rest.into()))
     }
+}
+
+/// Checks each component, and counts them.
+fn check_components(raw: &[u8]) -> Result<usize, PathError> {
+    let mut depth = 0;
+    for component in raw.split(|b| *b == b'/') {
+        check_component(component)?;
+        depth += 1;
+    }
+    Ok(depth)
 }
 
 fn check_component(component: &[u8]) -> Result<(), PathError> {

@@ -43,6 +43,19 @@ fn names_that_break_a_rule_are_refused_by_that_rule() {
 }
 
 #[test]
+fn a_name_in_a_directory_is_what_the_whole_path_would_be() {
+    let (long, deep) = ("x".repeat(COMPONENT_BYTES_MAX), vec!["d"; DEPTH_MAX - 1].join("/"));
+    let whole = vec![long.as_str(); 16].join("/");
+    for dir in ["d", "d/e", &deep, &format!("{deep}/d"), &whole] {
+        for name in ["a", "", ".", "..", "a/..", "../a", "/a", "a/b", "a\0", ".a.qft-part", &long, &format!("{long}x")]
+        {
+            let parsed = WirePath::parse(format!("{dir}/{name}").as_bytes());
+            assert_eq!(path(dir).child(name.as_bytes()), parsed, "{dir} {name}");
+        }
+    }
+}
+
+#[test]
 fn names_that_only_look_dangerous_are_accepted_as_they_are() {
     let longest = "x".repeat(COMPONENT_BYTES_MAX);
     let deepest = vec!["d"; DEPTH_MAX].join("/");

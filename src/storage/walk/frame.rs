@@ -75,7 +75,8 @@ impl Frame {
 
 /// The name of something in a directory.
 pub(super) fn below(base: Option<&WirePath>, last: &[u8]) -> Result<WirePath, Failure> {
-    WirePath::parse(&joined(base, last)).map_err(|error| bad_name(&error))
+    let name = base.map_or_else(|| WirePath::parse(last), |base| base.child(last));
+    name.map_err(|error| bad_name(&error))
 }
 
 pub(super) fn joined(base: Option<&WirePath>, last: &[u8]) -> Vec<u8> {

@@ -259,7 +259,10 @@ impl Walk {
 
     fn visit(&mut self, dir: &Arc<Dir>, last: &[u8]) -> Option<WalkEntry> {
         let frame = self.frames.last()?;
-        let (at, name) = match (below(frame.at.as_ref(), last), below(frame.name.as_ref(), last)) {
+        let at = below(frame.at.as_ref(), last);
+        // Where what is in a tree is sent, and not the tree itself, it has the same name there.
+        let name = if frame.at == frame.name { at.clone() } else { below(frame.name.as_ref(), last) };
+        let (at, name) = match (at, name) {
             (Ok(at), Ok(name)) => (at, name),
             (Err(failure), _) | (_, Err(failure)) => {
                 return Some(WalkEntry::Problem { name: joined(frame.name.as_ref(), last), failure });
