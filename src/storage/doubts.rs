@@ -16,10 +16,10 @@ pub(crate) const DIRECTORY_BYTES: usize = 192;
 /// them. Each directory of such names is noted once as long as there is room to remember that.
 pub(crate) struct Doubts<R>(Mutex<DoubtedNames<R>>);
 
-/// Directories whose names have been doubted; `None` is the root.
+/// Directories whose names have been doubted; the root has no name.
 struct DoubtedNames<R> {
     /// Whether as names that others lie below.
-    lead_on: HashMap<Option<WirePath>, bool>,
+    lead_on: HashMap<Box<[u8]>, bool>,
     room: R,
 }
 
@@ -38,21 +38,21 @@ impl<R: Room> Doubts<R> {
         let (mut above, mut leads_on) = (None, is_dir);
         loop {
             let at = above.as_ref().unwrap_or(path);
-            let parent = at.parent();
-            if self.names().has(&parent, leads_on) {
+            let dir = at.parent_bytes().unwrap_or_default();
+            if self.names().has(dir, leads_on) {
                 return Ok(());
             }
             store.note_unsynced(at, leads_on)?;
             // Only now: what could not be noted is to be noted when it is tried again.
-            self.names().keep(parent.clone(), leads_on);
-            let Some(parent) = parent else { return Ok(()) };
+            self.names().keep(dir, leads_on);
+            let Some(parent) = at.parent() else { return Ok(()) };
             (above, leads_on) = (Some(parent), true);
         }
     }
 
     /// A directory is new: nobody else has made a name in it.
-    pub(crate) fn on_new_dir(&self, dir: WirePath) {
-        self.names().keep(Some(dir), true);
+    pub(crate) fn on_new_dir(&self, dir: &WirePath) {
+        self.names().keep(dir.as_bytes(), true);
     }
 
     fn names(&self) -> MutexGuard<'_, DoubtedNames<R>> {
@@ -62,18 +62,17 @@ impl<R: Room> Doubts<R> {
 
 impl<R: Room> DoubtedNames<R> {
     /// Whether the names in a directory have been doubted, as names that others lie below if `leads_on`.
-    fn has(&self, dir: &Option<WirePath>, leads_on: bool) -> bool {
+    fn has(&self, dir: &[u8], leads_on: bool) -> bool {
         self.lead_on.get(dir).is_some_and(|before| *before || !leads_on)
     }
 
     /// Remembers that they have, if there is room: a peer names as many directories as it likes. What is not remembered is
     /// doubted again, which is slower and as safe.
-    fn keep(&mut self, dir: Option<WirePath>, leads_on: bool) {
-        match self.lead_on.entry(dir) {
+    fn keep(&mut self, dir: &[u8], leads_on: bool) {
+        match self.lead_on.entry(dir.into()) {
             Entry::Occupied(mut before) => *before.get_mut() |= leads_on,
             Entry::Vacant(vacant) => {
-                let name_bytes = vacant.key().as_ref().map_or(0, |dir| dir.as_bytes().len());
-                if self.room.grow(DIRECTORY_BYTES + name_bytes) {
+                if self.room.grow(DIRECTORY_BYTES + dir.len()) {
                     vacant.insert(leads_on);
                 }
             }
@@ -96,8 +95,8 @@ mod tests {
     fn of_directories_that_were_doubted_no_more_are_remembered_than_there_is_room_for() {
         const MEMORY: usize = 1 << 20;
         let doubts = Doubts::new(CountedRoom(MEMORY));
-        (0..DIRS).for_each(|number| doubts.on_new_dir(dir(number)));
-        let kept = (0..DIRS).filter(|number| doubts.names().has(&Some(dir(*number)), true)).count();
+        (0..DIRS).for_each(|number| doubts.on_new_dir(&dir(number)));
+        let kept = (0..DIRS).filter(|number| doubts.names().has(dir(*number).as_bytes(), true)).count();
         assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
     }
 
@@ -105,11 +104,11 @@ mod tests {
     fn every_directory_that_there_is_room_for_is_remembered_and_what_was_doubted_of_it() {
         let doubts = Doubts::new(CountedRoom(usize::MAX));
         let mut names = doubts.names();
-        (0..DIRS).for_each(|number| names.keep(Some(dir(number)), false));
-        assert!((0..DIRS).all(|number| names.has(&Some(dir(number)), false)));
-        assert!(!names.has(&Some(dir(0)), true) && !names.has(&None, false));
-        names.keep(Some(dir(0)), true);
-        names.keep(Some(dir(0)), false);
-        assert!(names.has(&Some(dir(0)), true));
+        (0..DIRS).for_each(|number| names.keep(dir(number).as_bytes(), false));
+        assert!((0..DIRS).all(|number| names.has(dir(number).as_bytes(), false)));
+        assert!(!names.has(dir(0).as_bytes(), true) && !names.has(b"", false));
+        names.keep(dir(0).as_bytes(), true);
+        names.keep(dir(0).as_bytes(), false);
+        assert!(names.has(dir(0).as_bytes(), true));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Look<'a, S: Store> {
     /// The step of the disk's time stamps in nanoseconds, once a job has asked for it.
     pub(super) time_step: &'a OnceLock<u64>,
     pub(super) header: &'a Header,
+    /// The disk tells all names apart there.
+    pub(super) is_apart: bool,
     /// What is there is, or may be, another file of the job, whose name the disk takes for this one.
     pub(super) is_another: bool,
 }
@@ -53,8 +55,8 @@ impl From<Meta> for Existing {
 impl<S: Store> Look<'_, S> {
     /// Decides what the offer needs, and under which name; `path` is the one that was asked for.
     pub(super) fn decide(&self, path: WirePath) -> Result<Decision, StorageError> {
-        let ReceiveOptions { root, policy, dry_run, .. } = self.options;
-        let is_apart = root.tells_names_apart(&path);
+        let ReceiveOptions { policy, dry_run, .. } = self.options;
+        let is_apart = self.is_apart;
         // What an earlier connection of this job is about to commit does no harm where everything may be replaced, unless the
         // disk takes its name for this one: then it would replace what was called the same.
         let waits = !self.options.replaces() || !is_apart;
@@ -167,14 +169,14 @@ impl<S: Store> Look<'_, S> {
 
 /// Names that the disk may take for one: what the ledger remembers of them, and what the disk says where it does not.
 impl<D: Driver> Receiver<D> {
-    /// Whether what has the name of an offer is, or may be, another file of the job, whose name is the same one on this disk;
+    /// Whether what has the name of an offer, on a disk that may take some names for one, is or may be another file of the job;
     /// `None` while that cannot be told, because the other one is still under way: the offer is planned again then.
     ///
     /// # Errors
     /// When the other one would be replaced, or that cannot be told now.
     pub(super) fn is_another(&self, header: &Header, path: &WirePath) -> Result<Option<bool>, Unplaced> {
-        let ReceiveOptions { root, dry_run, .. } = &self.0.options;
-        if root.tells_names_apart(path) || BreakableRule::NamesAreToldApart.is_broken() {
+        let ReceiveOptions { dry_run, .. } = &self.0.options;
+        if BreakableRule::NamesAreToldApart.is_broken() {
             return Ok(Some(false));
         }
         let replaces = self.0.options.replaces();

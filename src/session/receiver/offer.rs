@@ -51,16 +51,16 @@ impl<D: Driver> Receiver<D> {
         self.feed(|ledger| ledger.refuse(id, failure));
     }
 
-    pub(super) fn plan(&self, header: Header) {
-        let planned = header.clone();
-        self.keep_trying(
-            move |receiver| receiver.try_to_plan(&planned),
-            move |receiver, planned| {
-                if let Err(error) = planned {
-                    receiver.leave_unplaced(&header, &error);
-                }
-            },
-        );
+    /// On a disk thread, after so many waits for what is in the way.
+    pub(super) fn plan(&self, header: Header, waits: u32) {
+        match self.try_to_plan(&header) {
+            Ok(()) => {}
+            Err(error) if may_wait(&error, waits) => {
+                let receiver = self.clone();
+                self.try_again(&error, move || receiver.plan(header, waits + 1));
+            }
+            Err(error) => self.leave_unplaced(&header, &error),
+        }
     }
 
     fn try_to_plan(&self, header: &Header) -> Result<(), StorageError> {
@@ -74,13 +74,14 @@ impl<D: Driver> Receiver<D> {
             return Ok(());
         }
         let named = self.0.options.destination(header).and_then(|path| {
-            let is_another = self.is_another(header, &path)?;
-            Ok(is_another.map(|is_another| (path, is_another)))
+            let is_apart = self.0.options.root.tells_names_apart(&path);
+            let is_another = if is_apart { Some(false) } else { self.is_another(header, &path)? };
+            Ok(is_another.map(|is_another| (path, is_apart, is_another)))
         });
         match named {
-            Ok(Some((path, is_another))) => {
+            Ok(Some((path, is_apart, is_another))) => {
                 let (options, time_step) = (&self.0.options, &self.0.time_step);
-                let decision = Look { options, time_step, header, is_another }.decide(path)?;
+                let decision = Look { options, time_step, header, is_apart, is_another }.decide(path)?;
                 return self.act(header, decision);
             }
             // It waits for its twin.
@@ -159,7 +160,7 @@ impl<D: Driver> Receiver<D> {
         let is_dir = header.kind == Kind::Dir;
         self.in_doubt(&path, is_dir)?;
         if is_dir && self.0.options.durable {
-            self.0.doubts.on_new_dir(path.clone());
+            self.0.doubts.on_new_dir(&path);
         }
         let made = path.clone();
         self.after_names(header, path, move |receiver, header| {

@@ -69,7 +69,7 @@ impl<D: Driver> Receiver<D> {
                 together = self.feed(|ledger| ledger.next_to_plan(PLANNED_TOGETHER_MAX)).into_iter();
             }
             let Some(header) = together.next() else { return };
-            self.plan(header);
+            self.plan(header, 0);
             if self.0.driver.elapsed() >= end {
                 let receiver = self.clone();
                 return self.0.driver.spawn(move || receiver.plan_some(together));

@@ -24,16 +24,19 @@ const ODD_TIMES: [Mtime; 2] =
 impl Destination {
     /// Whether two names beside `path` that differ in a byte are two names there; false where nobody can be sure.
     pub(crate) fn tells_names_apart(&self, path: &WirePath) -> bool {
-        let mut named = Some(path.clone());
-        while let Some(at) = named {
-            match self.parent_of(&at).if_had() {
+        let mut above: Option<WirePath> = None;
+        loop {
+            let at = above.as_ref().unwrap_or(path);
+            match self.parent_of(at).if_had() {
                 Ok(Some(dir)) => return dir.tells_names_apart(),
                 // It will be made, and be like the one that it is made in.
-                Ok(None) => named = at.parent(),
+                Ok(None) => match at.parent() {
+                    Some(parent) => above = Some(parent),
+                    None => return false,
+                },
                 Err(_) => return false,
             }
         }
-        false
     }
 
     /// Whether `path` leads to what `first`, a name in the same directory, leads to, and both are not entries of their

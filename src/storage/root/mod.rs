@@ -183,7 +183,7 @@ impl Root {
 
     /// Whether a name in a directory of this tree is there for whoever uses this root.
     fn shows(&self, dir: &Dir, name: &[u8]) -> bool {
-        self.0.dots == Dots::Shown || dir.lasting_id() != self.0.top.lasting_id() || !hidden::is_dotted(name)
+        self.0.dots == Dots::Shown || !hidden::is_dotted(name) || dir.lasting_id() != self.0.top.lasting_id()
     }
 
     /// Opens the directory of that path, which no link is part of.
