@@ -101,15 +101,17 @@ impl<F: ByteFiles> Sender<F> {
     pub(super) async fn offer_again(&self, id: FileId) -> Result<(), Lost> {
         let before = self.ledger().to_look_again(id);
         let now = match before {
-            None => None,
+            None => Ok(None),
             Some(Located { root, at, .. }) => {
                 let look = move || {
-                    let meta = root.stat(&at).ok().flatten()?;
-                    Some((Located { root, at, identity: meta.identity }, stat(&meta)))
+                    let found = root.stat(&at)?;
+                    let located = |meta: Meta| Located { root: root.clone(), at: at.clone(), identity: meta.identity };
+                    Ok(found.map(|meta| (stat(&meta), located(meta))))
                 };
-                self.0.tools.disk.run(look).await?
+                self.0.tools.disk.look(look).await?
             }
         };
+        let now = now.map(|found| found.map(|(stat, located)| (located, stat))).map_err(Failure::from);
         self.feed(|ledger| ledger.offer_again(id, now));
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, oneshot};
 
 use super::{DISPOSALS, DiskHandle, DiskJob, Lane, Lost, Work};
+use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, StorageError};
 use crate::storage::fair::ClientId;
 
 /// A connection's queue: the one that closes it.
@@ -53,6 +54,25 @@ impl DiskQueue {
         let (work, result) = answering(f);
         self.push(Lane::Usual, work);
         result
+    }
+
+    /// Looks at something, and looks again where the machine is short of something now. No thread waits meanwhile.
+    ///
+    /// # Errors
+    /// As [`DiskQueue::run`]; what the last look gave is returned.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl Fn() -> Result<T, StorageError> + Send + Sync + 'static,
+    ) -> Result<Result<T, StorageError>, Lost> {
+        let look = Arc::new(look);
+        for _ in 0..FILES_WAITS_MAX {
+            let now = look.clone();
+            match self.run(move || now()).await? {
+                Err(error) if error.is_passing() => tokio::time::sleep(FILES_WAIT).await,
+                looked => return Ok(looked),
+            }
+        }
+        self.run(move || look()).await
     }
 
     /// Runs `f` on one of the threads, some time.

@@ -263,10 +263,13 @@ impl Sending {
     }
 
     fn offer_again(&mut self, id: FileId) {
-        let now = self.ledger.to_look_again(id).and_then(|Located { root, at, .. }| {
-            let meta = root.stat(&at).ok().flatten()?;
-            Some((located(&root, &at, &meta), stat(&meta)))
-        });
+        let now = match self.ledger.to_look_again(id) {
+            None => Ok(None),
+            Some(Located { root, at, .. }) => {
+                let found = root.stat(&at).map_err(Failure::from);
+                found.map(|found| found.map(|meta| (located(&root, &at, &meta), stat(&meta))))
+            }
+        };
         self.ledger.offer_again(id, now);
     }
 }

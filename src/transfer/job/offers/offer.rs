@@ -73,18 +73,21 @@ impl<A: OffersAttached> Offers<A> {
 
     /// The source of a file changed while it was sent: what the receiver has is dropped, and the file is offered again as
     /// it is `now`; `None`: it is gone, or has changed too often.
-    pub(crate) fn offer_again(&mut self, id: FileId, now: Option<(A::Source, Stat)>) {
+    ///
+    /// Where nobody could look at it once more, the failure of that is what the receiver and whoever watches are told.
+    pub(crate) fn offer_again(&mut self, id: FileId, now: Result<Option<(A::Source, Stat)>, Failure>) {
         let Some(file) = self.remove(id) else { return };
         let Outgoing { header: Header { path, .. }, attempt, permit, .. } = *file;
         self.say(Message::Cancel(Done { id, failure: Some(changed()) }));
         match now {
-            Some((source, stat)) => {
+            Ok(Some((source, stat))) => {
                 let again = self.put(Offer { source, path, stat, permit }, attempt + 1);
                 if self.stage >= OffersStage::Ended {
                     self.reoffered.insert(id, again);
                 }
             }
-            None => self.problem(path.as_bytes().to_vec(), changed()),
+            Ok(None) => self.problem(path.as_bytes().to_vec(), changed()),
+            Err(failure) => self.problem(path.as_bytes().to_vec(), failure),
         }
         self.maybe_end();
     }

@@ -240,6 +240,12 @@ fn a_source_that_never_rests_is_offered_a_few_times() {
         (WalkEnded, "search ended"),
         (Gone(0), "Cancel 0 Changed, Problem a, failed a Changed, End 1 1"),
     ]);
+    // Of one that could not be looked at again it is said why.
+    play(&[
+        (Find("a", 1), "Header 0 a"),
+        (WalkEnded, "search ended"),
+        (Unseen(0), "Cancel 0 Changed, Problem a, failed a ReadFailed, End 1 1"),
+    ]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub(super) enum OffersInput {
     Changed(u64),
     /// The source changed, and is gone.
     Gone(u64),
+    /// The source changed, and cannot be looked at.
+    Unseen(u64),
     GiveUp(u64),
 }
 
@@ -181,13 +183,14 @@ impl OffersJob {
             }
             Changed(id) => {
                 let Some(source) = self.ledger.to_look_again(FileId(id)) else {
-                    self.ledger.offer_again(FileId(id), None);
+                    self.ledger.offer_again(FileId(id), Ok(None));
                     return Ok(None);
                 };
                 let Offer { stat, .. } = self.offer(source, Kind::File, 7);
-                self.ledger.offer_again(FileId(id), Some((source, stat)));
+                self.ledger.offer_again(FileId(id), Ok(Some((source, stat))));
             }
-            Gone(id) => self.ledger.offer_again(FileId(id), None),
+            Gone(id) => self.ledger.offer_again(FileId(id), Ok(None)),
+            Unseen(id) => self.ledger.offer_again(FileId(id), Err(failure(Status::ReadFailed))),
             GiveUp(id) => self.ledger.give_up(FileId(id), failure(Status::ReadFailed)),
         }
         Ok(None)
