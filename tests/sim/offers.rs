@@ -1,6 +1,7 @@
 //! Offers to a receiver alone, one at a time: what becomes of each when one operation of its disk fails.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -13,12 +14,12 @@ use crate::protocol::message::{Failure, FileId, Header, IfExists, Kind, Message,
 use crate::session::budget::{Account, CLIENT_MEMORY_BYTES};
 use crate::session::receiver::ReceiveOptions;
 use crate::session::record::Record;
-use crate::storage::Durability;
 use crate::storage::testing::SOME_TIME;
 use crate::storage::testing::memory::{
     FileData, ManualClock, MemoryCommitter, MemoryStore, Object, Quirks, UserChange, Volume,
 };
 use crate::storage::testing::random::Random;
+use crate::storage::{Delivered, Durability, Files as _};
 use crate::transfer::file::resume::Policy;
 
 /// An offer, and what is there when it comes.
@@ -43,6 +44,7 @@ struct Outcome {
 
 const ID: FileId = FileId(0);
 const MODE: u32 = 0o640;
+const OWNER: &str = "ann";
 
 fn cases() -> Vec<Case> {
     let case = |name, folds, there, offered, kind| Case { name, folds, there, offered, kind };
@@ -63,13 +65,24 @@ impl Case {
     fn run(&self, failure: Option<(u64, Errno)>) -> (Outcome, u64) {
         let clock = ManualClock::new();
         let volume = Volume::new(Quirks { folds: self.folds, ..Quirks::default() }, clock.clone());
+        self.run_on(&volume, clock, None, failure)
+    }
+
+    /// The same on that disk; what is delivered is noted there.
+    fn run_on(
+        &self,
+        volume: &Volume,
+        clock: ManualClock,
+        delivered: Option<Arc<Delivered>>,
+        failure: Option<(u64, Errno)>,
+    ) -> (Outcome, u64) {
         if let Some((name, mode)) = self.there {
             volume.put(&path(name), FileData::default(), mode);
             volume.change(UserChange::SetTime(path(name), SOME_TIME));
             volume.sync_all();
         }
         let committer = MemoryCommitter::new(Durability::Synced);
-        let receiving = receiver(&volume, &committer, clock.clone());
+        let receiving = receiver(volume, &committer, clock.clone(), delivered);
         // Names of an earlier connection are remembered by nobody, so that the disk is asked.
         receiving.receiver().begin_unsure_of_names();
         let before = volume.operations().0;
@@ -120,7 +133,12 @@ fn heard(receiving: &Receiving, message: Message) -> Option<Result<Option<SkipRe
     }
 }
 
-fn receiver(volume: &Volume, committer: &MemoryCommitter, clock: ManualClock) -> Receiving {
+fn receiver(
+    volume: &Volume,
+    committer: &MemoryCommitter,
+    clock: ManualClock,
+    delivered: Option<Arc<Delivered>>,
+) -> Receiving {
     let tools = Tools {
         committer: committer.clone(),
         account: Account::of_one(CLIENT_MEMORY_BYTES),
@@ -140,8 +158,8 @@ fn receiver(volume: &Volume, committer: &MemoryCommitter, clock: ManualClock) ->
         tells_plans: true,
         durable: true,
         allows: Box::new(|_, _| Ok(())),
-        owner: None,
-        delivered: None,
+        owner: delivered.is_some().then(|| OWNER.to_owned()),
+        delivered,
     };
     Receiving::new(tools, options, clock)
 }
@@ -166,6 +184,24 @@ fn what_fails_for_want_of_something_waits_and_ends_as_if_nothing_had_been() {
         let is_there = good.verdict == Ok(Some(SkipReason::Made)) && ended.verdict == Ok(Some(SkipReason::Same));
         assert!(is_there || ended.verdict == good.verdict, "{name}: {ended:?} instead of {good:?}");
         assert_eq!(ended.disk, good.disk, "{name}");
+    }
+}
+
+#[test]
+fn what_was_delivered_is_remembered_although_it_could_not_be_looked_at_for_a_while() {
+    let case = cases().into_iter().find(|case| case.name == "a new file").expect("one of them");
+    let deliver = |failure| {
+        let (clock, delivered) = (ManualClock::new(), Arc::<Delivered>::default());
+        let volume = Volume::new(Quirks::default(), clock.clone());
+        let (outcome, operations) = case.run_on(&volume, clock, Some(delivered.clone()), failure);
+        assert_eq!(outcome.verdict, Ok(None));
+        let file = MemoryStore::of_new_process(&volume).stat(&path(case.offered)).expect("the disk is good");
+        assert!(delivered.is_by(OWNER, &file.expect("it was delivered")), "{failure:?}");
+        operations
+    };
+    let operations = deliver(None);
+    for others in 0..operations {
+        deliver(Some((others, Errno::MFILE)));
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tracing::debug;
+
 use super::{Complete, Driver, Receiver};
 use crate::digest::{ChunkHasher, Digest};
 use crate::protocol::message::{Failure, FileId, Status};
@@ -161,19 +163,26 @@ impl<D: Driver> Receiver<D> {
         let receiver = self.clone();
         Box::new(move |result| {
             file.content.on_closed();
-            if let Ok(Committed { path, unset }) = &result {
-                unset.iter().for_each(|error| receiver.remark_unset(error));
-                receiver.0.has_placed.store(true, Ordering::Relaxed);
-                receiver.0.options.note_delivered(path);
-                if path != file.content.path() {
-                    receiver.feed(|ledger| ledger.on_renamed(id, &path.last()));
-                }
-            }
             match result {
-                Ok(_) => receiver.feed(|ledger| ledger.on_committed(id)),
+                Ok(committed) => receiver.on_placed(id, &file, committed),
                 Err(error) => receiver.fail(id, error.at_destination()),
             }
         })
+    }
+
+    /// A file has its name.
+    fn on_placed(&self, id: FileId, file: &IncomingFile<D::Store>, committed: Committed) {
+        let Committed { path, unset } = committed;
+        unset.iter().for_each(|error| self.remark_unset(error));
+        self.0.has_placed.store(true, Ordering::Relaxed);
+        let renamed = (path != *file.content.path()).then(|| path.last());
+        let note = move |receiver: &Self| receiver.0.options.note_delivered(&path);
+        // Its sender may ask for it as soon as it hears that it is there.
+        self.keep_trying(note, move |receiver, noted| {
+            noted.unwrap_or_else(|error| debug!(%error, "its sender will not be told that it is there"));
+            renamed.iter().for_each(|name| receiver.feed(|ledger| ledger.on_renamed(id, name)));
+            receiver.feed(|ledger| ledger.on_committed(id));
+        });
     }
 
     /// Gives one file up; its partial file stays for a later resume.

@@ -312,12 +312,14 @@ impl<S: Store> ReceiveOptions<S> {
     }
 
     /// Remembers what this sender has delivered.
-    fn note_delivered(&self, path: &WirePath) {
-        let Some((delivered, owner)) = self.delivered.as_ref().zip(self.owner.as_ref()) else { return };
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    fn note_delivered(&self, path: &WirePath) -> Result<(), StorageError> {
+        let Some((delivered, owner)) = self.delivered.as_ref().zip(self.owner.as_ref()) else { return Ok(()) };
         // One that is gone already is not there.
-        if let Ok(Some(file)) = self.root.stat(path) {
-            delivered.note(owner, &file);
-        }
+        self.root.stat(path)?.into_iter().for_each(|file| delivered.note(owner, &file));
+        Ok(())
     }
 
     /// The owner of the partial files.
