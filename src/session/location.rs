@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use quinn::Connection;
+use tracing::debug;
 
 use super::ATTENTION_DEADLINE;
 use super::control::Control;
@@ -50,11 +51,18 @@ pub(crate) fn say(
     root: Destination,
     to: Option<WirePath>,
 ) {
-    let (connection, control) = (connection.clone(), control.clone());
-    disk.spawn(move || {
-        let proof = MachineKey::of(&connection).map(|key| {
-            let (dev, ino, below) = root.nearest(to.as_ref());
-            key.sign(dev, ino, &below)
+    let (connection, control, disk) = (connection.clone(), control.clone(), disk.clone());
+    let look = move || {
+        let Some(key) = MachineKey::of(&connection) else { return Ok(None) };
+        let (dev, ino, below) = root.nearest(to.as_ref())?;
+        Ok(Some(key.sign(dev, ino, &below)))
+    };
+    tokio::spawn(async move {
+        // Where the connection has ended nobody wants to hear it.
+        let Ok(proof) = disk.look(look).await else { return };
+        let proof = proof.unwrap_or_else(|error| {
+            debug!(%error, "it cannot be told where the files go");
+            None
         });
         control.send(Message::Location(Location { proof }));
     });

@@ -89,17 +89,20 @@ impl Destination {
 
     /// The innermost directory of `to` that is there, by what it is known by at another look, and what of `to` lies below it.
     /// The root itself is always there.
-    pub(crate) fn nearest(&self, to: Option<&WirePath>) -> (u64, u64, Vec<u8>) {
+    ///
+    /// # Errors
+    /// When it cannot be told whether one is there.
+    pub(crate) fn nearest(&self, to: Option<&WirePath>) -> Result<(u64, u64, Vec<u8>), StorageError> {
         let mut at = to.cloned();
         while let Some(path) = at {
-            if let Ok(dir) = self.look_up(path.as_bytes()) {
+            if let Some(dir) = self.look_up(path.as_bytes()).if_had().map_err(failed(Op::Open, path.as_path()))? {
                 let (id, below) = (dir.lasting_id(), to.map_or(&b""[..], |to| &to.as_bytes()[path.as_bytes().len()..]));
-                return (id.dev, id.ino, below.strip_prefix(b"/").unwrap_or(below).to_vec());
+                return Ok((id.dev, id.ino, below.strip_prefix(b"/").unwrap_or(below).to_vec()));
             }
             at = path.parent();
         }
         let top = self.0.root.0.top.lasting_id();
-        (top.dev, top.ino, to.map_or(&b""[..], WirePath::as_bytes).to_vec())
+        Ok((top.dev, top.ino, to.map_or(&b""[..], WirePath::as_bytes).to_vec()))
     }
 
     /// Whether an empty file of that name is none of anybody's: it was to be replaced at once by a file that an interrupted

@@ -37,6 +37,7 @@ fn without_a_descriptor_nothing_is_called_absent_free_or_another() {
     let with_links = at.keeping_dirlinks(SystemTime::now() + Duration::from_secs(60));
     unknown("stat_dir", || with_links.stat_dir(&wire("link")));
     let tree = root().tree();
+    unknown("nearest", || at.nearest(Some(&wire("d"))));
     unknown("tree: stat", || tree.stat(&name));
     unknown("tree: is_reserved", || tree.is_reserved(&name));
     assert!(!opening_only(0, Errno::MFILE, || at.tells_names_apart(&name)), "nobody can be sure");
