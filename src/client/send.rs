@@ -184,7 +184,7 @@ fn walk_sources(plan: &SendJob, left_out: LeftOut, found: &Finder<WalkEntry>) ->
         }
     }
     let walk = storage::walk(Vec::new(), plan.filters.clone(), options.links).of_files_to_read();
-    let mut walk = walk.on_one_file_system(options.transfer.one_file_system).leaving_out(left_out);
+    let mut walk = walk.on_one_file_system(options.transfer.one_file_system).leaving_out(left_out).until(found.over());
     let Some(names) = &options.transfer.names else {
         requests.into_iter().for_each(|request| walk.add(request));
         return walk.try_for_each(|item| found.blocking_send(item));

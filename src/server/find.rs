@@ -85,7 +85,7 @@ pub(super) fn walk_selection(
     };
     let links = if get.links { Links::Copy } else { Links::Skip };
     let walk = storage::walk(Vec::new(), filters.clone(), links).of_files_to_read().leaving_out(left_out);
-    let walk = walk.in_room(room.clone()).on_one_file_system(one_file_system);
+    let walk = walk.in_room(room.clone()).on_one_file_system(one_file_system).until(found.over());
     let mut asked = PatternWalk { walk, one_file_system, room, found };
     match names {
         None => storage::expand(&grant.tree(), &get.patterns, &mut asked),

@@ -143,7 +143,9 @@ fn list_inside(
     batch: &mut ListingBatch<'_>,
 ) -> Result<(), FinderClosed> {
     let request = WalkRequest { root: tree.clone(), at: at.cloned(), name: at.cloned(), whole: true, named: true };
-    let walk = storage::walk(vec![request], Filters::none(), Links::List).in_room(batch.room.clone());
+    let walk = storage::walk(vec![request], Filters::none(), Links::List)
+        .in_room(batch.room.clone())
+        .until(batch.queue.over());
     let walk = if recursive { walk } else { walk.shallow() };
     for item in walk {
         match item {

@@ -121,6 +121,14 @@ impl<T: Item> Finder<T> {
     }
 }
 
+impl<T: Item + Send + 'static> Finder<T> {
+    /// The same for whoever waits for something else meanwhile.
+    pub(crate) fn over(&self) -> impl Fn() -> bool + Send + Sync + 'static + use<T> {
+        let untaken = self.0.clone();
+        move || untaken.state().is_over
+    }
+}
+
 impl Finder<WalkEntry> {
     /// Walks what a pattern or a name has led to, before the next is looked up, so that no more waits to be taken than there
     /// is room for.

@@ -170,13 +170,17 @@ impl Tree {
     }
 
     /// What the directory `at`, which was just found, is known by at another look.
-    pub(crate) fn lasting_id(&self, at: &WirePath, found: &Meta) -> ObjectId {
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(crate) fn lasting_id(&self, at: &WirePath, found: &Meta) -> Result<ObjectId, StorageError> {
         let (top, id) = (&self.0.root.0.top, ObjectId { dev: found.identity.dev, ino: found.identity.ino });
         // Nearly always; then it need not be opened for that.
         if top.id().dev == id.dev && top.file_system().keeps_numbers() {
-            return id;
+            return Ok(id);
         }
-        self.open_dir(Some(at)).map_or(id, |dir| dir.lasting_id())
+        // Nobody walks what is gone again, or may not be opened.
+        Ok(self.open_dir(Some(at)).if_had()?.map_or(id, |dir| dir.lasting_id()))
     }
 
     /// Whether a name in a directory of this tree is there for whoever reads it.

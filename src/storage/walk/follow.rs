@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::dir::Dir;
-use super::super::error::patiently;
-use super::super::meta::{Meta, ObjectId};
+use super::super::error::{StorageError, patiently};
+use super::super::meta::Meta;
 use super::super::request::{Trees, WalkRequest, cannot_follow};
+use super::super::root::Tree;
 use super::left_out::destination_left_out;
 use super::special::kind_of;
 use super::{DirListing, Frame, Walk, WalkEntry, problem};
@@ -31,7 +32,7 @@ impl Walk {
         }) else {
             return Some(WalkEntry::Note(format!("{name}: symbolic link to / left out")));
         };
-        let meta = match patiently(|| root.stat(&at), || false) {
+        let meta = match patiently(|| root.stat(&at), || self.is_over()) {
             Ok(Some(meta)) => meta,
             Ok(None) => return self.dangling(&name, target),
             Err(error) if error.status() == Status::Unsupported => {
@@ -43,11 +44,17 @@ impl Walk {
         if self.filters.leaves_out(&name, is_dir) {
             return None;
         }
-        if is_dir && self.is_inside(root.lasting_id(&at, &meta)) {
-            return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
+        match self.is_inside(&root, &at, &meta) {
+            Ok(false) => {}
+            Ok(true) => {
+                return Some(WalkEntry::Note(format!("{name}: symbolic link to a directory that it lies in left out")));
+            }
+            Err(error) => return problem(name.as_bytes(), error),
         }
-        if self.is_left_out(&root, &at, &meta) {
-            return destination_left_out(&name);
+        match self.is_left_out(&root, &at, &meta) {
+            Ok(false) => {}
+            Ok(true) => return destination_left_out(&name),
+            Err(error) => return problem(name.as_bytes(), error),
         }
         if is_dir && !(self.one_file_system && self.is_elsewhere(&meta)) {
             let (at, name) = (Some(at.clone()), Some(name.clone()));
@@ -70,9 +77,13 @@ impl Walk {
         Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: Failure::new(Status::NotFound, detail) })
     }
 
-    /// Whether the walk is in that directory: to walk it again from there would have no end.
-    fn is_inside(&self, id: ObjectId) -> bool {
+    /// Whether that is a directory which the walk is in: to walk it again from there would have no end.
+    fn is_inside(&self, root: &Tree, at: &WirePath, meta: &Meta) -> Result<bool, StorageError> {
+        if meta.kind != Kind::Dir {
+            return Ok(false);
+        }
+        let id = patiently(|| root.lasting_id(at, meta), || self.is_over())?;
         let is_it = |frame: &Frame| matches!(&frame.listing, DirListing::Open(dir, _) if dir.lasting_id() == id);
-        self.frames.iter().any(is_it)
+        Ok(self.frames.iter().any(is_it))
     }
 }

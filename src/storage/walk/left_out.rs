@@ -8,6 +8,7 @@ use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 use crate::storage::cause::ThereOrNot as _;
 use crate::storage::dir::Dir;
+use crate::storage::error::{StorageError, patiently};
 use crate::storage::meta::{Meta, ObjectId};
 use crate::storage::root::Tree;
 
@@ -62,23 +63,29 @@ impl Walk {
     }
 
     /// Whether something that was named, or is found by a link, is where the files go.
-    pub(super) fn is_left_out(&self, root: &Tree, at: &WirePath, meta: &Meta) -> bool {
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub(super) fn is_left_out(&self, root: &Tree, at: &WirePath, meta: &Meta) -> Result<bool, StorageError> {
         let LeftOut { path, recognise } = &self.left_out;
         if meta.kind != Kind::Dir || (path.is_none() && recognise.is_none()) {
-            return false;
+            return Ok(false);
         }
-        let id = root.lasting_id(at, meta);
+        let id = patiently(|| root.lasting_id(at, meta), || self.is_over())?;
         // Looked up each time: it may be made while the walk goes on.
-        path.as_ref().is_some_and(|path| has_path(path, id))
-            || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b""))
+        let is_at_path = path.as_ref().is_some_and(|path| has_path(path, id));
+        Ok(is_at_path || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b"")))
     }
 
     /// The same for the name `at`, which was found in the innermost directory: what is to be made there is known by the
     /// directory above it that was there before.
-    pub(super) fn is_left_out_below(&self, root: &Tree, at: &WirePath, meta: &Meta) -> bool {
-        let is_left_out = self.is_left_out(root, at, meta);
+    ///
+    /// # Errors
+    /// As [`Walk::is_left_out`].
+    pub(super) fn is_left_out_below(&self, root: &Tree, at: &WirePath, meta: &Meta) -> Result<bool, StorageError> {
+        let is_left_out = self.is_left_out(root, at, meta)?;
         let Some(is_it) = self.left_out.recognise.as_ref().filter(|_| meta.kind == Kind::Dir) else {
-            return is_left_out;
+            return Ok(is_left_out);
         };
         // Names are relative to the top of one tree as far as that frame.
         let tops = self.frames.iter().rposition(|frame| frame.depth == 0).unwrap_or_default();
@@ -89,6 +96,6 @@ impl Walk {
             }
             DirListing::Top | DirListing::In(_) => false,
         };
-        is_left_out || self.frames[tops..].iter().any(is_below)
+        Ok(is_left_out || self.frames[tops..].iter().any(is_below))
     }
 }

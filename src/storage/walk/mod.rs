@@ -13,6 +13,7 @@ mod left_out;
 mod special;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
@@ -90,6 +91,7 @@ pub(crate) fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -
         followed: None,
         room: NameRoom::unbounded(),
         waits: 0,
+        is_over: IsOver(Arc::new(|| false)),
     }
 }
 
@@ -116,6 +118,16 @@ pub(crate) struct Walk {
     room: NameRoom,
     /// How often it has waited for a descriptor for the next directory.
     waits: u32,
+    is_over: IsOver,
+}
+
+/// Whether nobody wants what a walk finds any more.
+struct IsOver(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for IsOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "IsOver({})", (self.0)())
+    }
 }
 
 impl Iterator for Walk {
@@ -187,13 +199,19 @@ impl Walk {
         self
     }
 
+    /// The same walk, which waits for nothing once `is_over` says that nobody wants what it finds.
+    pub(crate) fn until(mut self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.is_over = IsOver(Arc::new(is_over));
+        self
+    }
+
     fn start(&mut self, request: WalkRequest) -> Option<WalkEntry> {
         let WalkRequest { root, at, name, whole, named } = request;
         let (Some(at), Some(name)) = (&at, &name) else {
             self.frames.push(Frame { root, at, name, depth: 0, device: None, listing: DirListing::Top });
             return None;
         };
-        let meta = match patiently(|| root.stat(at), || false) {
+        let meta = match patiently(|| root.stat(at), || self.is_over()) {
             Ok(Some(meta)) => meta,
             Ok(None) => return problem(name.as_bytes(), StorageError::new(Op::Open, at.as_path(), Errno::NOENT)),
             Err(error) if error.status() == Status::Unsupported && named => return special(&root, at, name),
@@ -203,7 +221,10 @@ impl Walk {
         if self.filters.leaves_out(name, meta.kind == Kind::Dir) {
             return None;
         }
-        let is_left_out = self.is_left_out(&root, at, &meta);
+        let is_left_out = match self.is_left_out(&root, at, &meta) {
+            Ok(is_left_out) => is_left_out,
+            Err(error) => return problem(name.as_bytes(), error),
+        };
         if is_left_out && !named {
             return destination_left_out(name);
         }
@@ -229,7 +250,7 @@ impl Walk {
                     self.waits = 0;
                     return None;
                 };
-                if error.is_passing() && self.waits < FILES_WAITS_MAX {
+                if error.is_passing() && self.waits < FILES_WAITS_MAX && !self.is_over() {
                     self.waits += 1;
                     thread::sleep(FILES_WAIT);
                     return None;
@@ -290,8 +311,10 @@ impl Walk {
             Ok(true) => return None,
             Err(errno) => return problem(name.as_bytes(), StorageError::new(Op::Stat, at.as_path(), errno)),
         }
-        if self.is_left_out_below(&frame.root, &at, &meta) {
-            return destination_left_out(&name);
+        match self.is_left_out_below(&frame.root, &at, &meta) {
+            Ok(false) => {}
+            Ok(true) => return destination_left_out(&name),
+            Err(error) => return problem(name.as_bytes(), error),
         }
         let (root, depth, device) = (frame.root.clone(), frame.depth, frame.device);
         let is_mounted = device.is_some_and(|device| device != meta.identity.dev);
@@ -319,7 +342,7 @@ impl Walk {
         }
         let is_called_empty = self.reads && meta.kind == Kind::File && meta.size == 0;
         if is_called_empty {
-            match patiently(|| root.is_reserved(&at), || false) {
+            match patiently(|| root.is_reserved(&at), || self.is_over()) {
                 Ok(false) => {}
                 Ok(true) => {
                     let why = "a transfer has reserved the name, and was interrupted";
@@ -327,17 +350,22 @@ impl Walk {
                 }
                 Err(error) => return problem(name.as_bytes(), error),
             }
-            if !is_empty(root, &at) {
+            if !self.is_empty(root, &at) {
                 return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
             }
         }
         Some(WalkEntry::File { root: root.clone(), at, name, meta })
     }
-}
 
-/// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
-fn is_empty(root: &Tree, at: &WirePath) -> bool {
-    patiently(|| root.open_source(at)?.has_honest_size(), || false).unwrap_or(true)
+    /// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
+    fn is_empty(&self, root: &Tree, at: &WirePath) -> bool {
+        patiently(|| root.open_source(at)?.has_honest_size(), || self.is_over()).unwrap_or(true)
+    }
+
+    /// Whether nobody wants what is found any more: then nothing is waited for.
+    fn is_over(&self) -> bool {
+        (self.is_over.0)()
+    }
 }
 
 fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {

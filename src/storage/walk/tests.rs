@@ -1,10 +1,11 @@
 use super::*;
 use crate::protocol::message::Status;
 use crate::storage::request::local_requests;
-use crate::storage::testing::{TestRoot, wire};
+use crate::storage::testing::{TestRoot, opening_only, wire};
 use rustix::fs::FileType;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::time::Instant;
 
 fn all(place: &TestRoot, at: Option<&str>, name: Option<&str>) -> Vec<WalkRequest> {
     vec![WalkRequest { root: place.tree(), at: at.map(wire), name: name.map(wire), whole: true, named: true }]
@@ -37,6 +38,20 @@ fn names_come_in_order_and_directories_before_their_contents() {
     fs::create_dir(place.path("empty")).unwrap();
     let expected = ["B=B", "a=a", "b=b/", "b/a=b/a", "b/z=b/z", "b-=b-", "c=c", "empty=empty/"];
     assert_eq!(simple(&place, None, None), expected);
+}
+
+#[test]
+fn a_walk_that_nobody_wants_any_more_waits_for_nothing() {
+    let place = TestRoot::new();
+    ["d/a", "e/b"].iter().for_each(|file| place.write(file, b"x"));
+    let unwanted = walk(all(&place, None, None), Filters::none(), Links::Skip).until(|| true);
+    let begun = Instant::now();
+    // The top is open already.
+    let found = opening_only(0, Errno::MFILE, || lines(unwanted));
+    assert_eq!(found, ["d=d/", "!d ReadFailed", "e=e/", "!e ReadFailed"]);
+    let named = walk(all(&place, Some("d/a"), Some("a")), Filters::none(), Links::Skip).until(|| true);
+    assert_eq!(opening_only(0, Errno::MFILE, || lines(named)), ["!a ReadFailed"]);
+    assert!(begun.elapsed() < FILES_WAIT, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -39,6 +39,10 @@ fn without_a_descriptor_nothing_is_called_absent_free_or_another() {
     let tree = root().tree();
     unknown("nearest", || at.nearest(Some(&wire("d"))));
     unknown("tree: stat", || tree.stat(&name));
+    let mut dir = tree.stat(&wire("d")).unwrap().unwrap();
+    // On another disk, of which nobody knows whether it keeps numbers.
+    dir.identity.dev += 1;
+    unknown("tree: lasting_id", || tree.lasting_id(&wire("d"), &dir));
     unknown("tree: is_reserved", || tree.is_reserved(&name));
     assert!(!opening_only(0, Errno::MFILE, || at.tells_names_apart(&name)), "nobody can be sure");
 }
