@@ -58,6 +58,7 @@
 //! | [`cli`] | the program |
 //! | [`error`], [`progress`], `calendar` | vocabularies that everyone shares |
 //! | `atomic_file` | how every room writes a small file of its own |
+//! | `absent` | when every room takes nothing to be there |
 //! | [`manual`] | why it is built this way, and [how to add to it](manual::extending) |
 //!
 //! # Where to begin
@@ -82,6 +83,7 @@
 //! * No stream that ends without a tail and a verdict, or a reset with a code.
 //! * No hashing and no file I/O on a thread that drives connections.
 
+pub(crate) mod absent;
 pub(crate) mod atomic_file;
 pub(crate) mod broken;
 pub(crate) mod calendar;

@@ -1,7 +1,6 @@
 //! This installation's key: made once, kept private, shown to every peer.
 
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::credential::{self, CredentialError};
 use super::fingerprint::Fingerprint;
 use super::home::{self, HomeError, Privacy};
 use super::provider::provider;
+use crate::absent::is_absent;
 
 /// The private key, as PKCS#8 PEM, in the home directory.
 const KEY_FILE: &str = "identity.key";
@@ -89,10 +89,7 @@ impl Identity {
     /// # Errors
     /// As [`Identity::load_or_create`]. A key that is there is used, or is the error.
     pub fn load_or_ephemeral(home: &Path) -> Result<(Self, Option<HomeError>), IdentityError> {
-        let is_missing = || {
-            let found = home.join(KEY_FILE).symlink_metadata();
-            found.is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
-        };
+        let is_missing = || home.join(KEY_FILE).symlink_metadata().is_err_and(|error| is_absent(&error));
         match Self::load_or_create(home) {
             Err(IdentityError::Home(why @ (HomeError::Unmade { .. } | HomeError::Io { .. }))) if is_missing() => {
                 Ok((Self::ephemeral()?, Some(why)))

@@ -1,12 +1,12 @@
 //! `qft get`.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::send::REMOTE_VARIABLE;
+use crate::absent::is_absent;
 use crate::cli::args::GetArgs;
 use crate::cli::exit::Exit;
 use crate::cli::run::names::{Absolute, listed};
@@ -75,7 +75,7 @@ fn directory_or_spool(
 /// The directories that are to be made for this one, the innermost first.
 fn missing(dir: &Path) -> Vec<PathBuf> {
     let above = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty());
-    let is_missing = |dir: &&Path| dir.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    let is_missing = |dir: &&Path| dir.symlink_metadata().is_err_and(|error| is_absent(&error));
     above.take_while(is_missing).map(Path::to_owned).collect()
 }
 

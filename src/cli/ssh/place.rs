@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::absent::unless_absent;
 use crate::protocol::path::escape;
 
 /// Why a path cannot be served; the text has the path.
@@ -86,11 +87,8 @@ fn join(home: &Path, rest: &[u8]) -> PathBuf {
 
 /// The directory without links; `None` when there is none, or something else.
 fn directory(path: &[u8]) -> io::Result<Option<PathBuf>> {
-    match Path::new(OsStr::from_bytes(path)).canonicalize() {
-        Ok(found) => Ok(found.is_dir().then_some(found)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let found = unless_absent(Path::new(OsStr::from_bytes(path)).canonicalize())?;
+    Ok(found.filter(|found| found.is_dir()))
 }
 
 /// The part of a path that does not exist, tidied; `None` when it climbs.

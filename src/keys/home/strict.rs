@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, absolute};
 
 use super::HomeError;
+use crate::absent::unless_absent;
 
 /// With this bit anyone can change what is in a directory.
 const OTHERS_WRITE: u32 = 0o002;
@@ -35,12 +36,9 @@ pub(super) fn check_way(path: &Path) -> Result<(), HomeError> {
     if_there(&path, path.canonicalize())?.map_or(Ok(()), |real| check_above(&real))
 }
 
-/// `None` for what is not there. What cannot be looked at is not taken for that: it may be another user's.
+/// `None` for what is not there.
 fn if_there<T>(path: &Path, found: io::Result<T>) -> Result<Option<T>, HomeError> {
-    match found {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
-        found => found.map(Some).map_err(HomeError::io("examine", path)),
-    }
+    unless_absent(found).map_err(HomeError::io("examine", path))
 }
 
 /// Refuses what another user owns. Only root is that strict.

@@ -43,6 +43,7 @@ use super::hidden::{self, Dots};
 use super::meta::StatFacts;
 use super::system;
 use super::unsynced::Unsynced;
+use crate::absent::is_absent;
 use crate::broken::BreakableRule;
 use crate::protocol::path::escape_path;
 
@@ -132,7 +133,7 @@ impl Root {
                 let StatFacts { dev, ino, .. } = StatFacts::of(&found);
                 dev != top.id().dev || (ino != top.id().ino && top.file_system().keeps_numbers())
             }
-            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            Err(error) => is_absent(&error),
         }
     }
 

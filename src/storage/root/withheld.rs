@@ -11,6 +11,7 @@ use super::super::cause::ThereOrNot as _;
 use super::super::dir::Dir;
 use super::super::meta::{FileIdentity, ObjectId};
 use super::{Inner, Root};
+use crate::absent::is_absent;
 
 impl Root {
     /// The same tree without the directory `withheld` and all in it, if that lies below. It may be made or moved at any
@@ -54,7 +55,7 @@ impl Root {
     fn withheld_now(&self) -> Result<Option<ObjectId>, Errno> {
         let Some(path) = self.0.withheld.as_deref() else { return Ok(None) };
         match rustix::fs::stat(path) {
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) if is_absent(&error.into()) => Ok(None),
             found => Ok(Some(ObjectId::of(&found?))),
         }
     }

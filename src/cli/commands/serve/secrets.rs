@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf, absolute};
 
+use crate::absent::unless_absent;
 use crate::cli::args::ServeArgs;
 use crate::cli::exit::Complaint;
 use crate::protocol::path::escape_path;
@@ -51,13 +52,9 @@ fn is_served(path: &Path, root: &Path, hidden: bool) -> Result<bool, Complaint> 
 fn real_place(path: &Path) -> io::Result<PathBuf> {
     let path = absolute(path)?;
     for there in path.ancestors() {
-        match there.canonicalize() {
-            Ok(real) => {
-                let missing = path.strip_prefix(there).unwrap_or_else(|_| Path::new(""));
-                return Ok(real.join(missing).components().collect());
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(error) => return Err(error),
+        if let Some(real) = unless_absent(there.canonicalize())? {
+            let missing = path.strip_prefix(there).unwrap_or_else(|_| Path::new(""));
+            return Ok(real.join(missing).components().collect());
         }
     }
     Ok(path)
