@@ -2,10 +2,12 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `entry` | something that a walk came across, and what is said of it |
 //! | `frame` | a directory on the way down |
 //! | `follow`, `special` | links that stand for their targets; files without content that could be sent |
 //! | `excluded`, `left_out` | names that filters leave out; the directory that the files go to |
 
+mod entry;
 mod excluded;
 mod follow;
 mod frame;
@@ -21,8 +23,9 @@ use std::thread;
 use rustix::io::Errno;
 
 use crate::protocol::message::{Failure, Kind, Status};
-use crate::protocol::path::{WirePath, escape};
 
+pub(crate) use self::entry::WalkEntry;
+use self::entry::problem;
 use self::excluded::Excluded;
 use self::frame::{DirListing, Frame, below, joined};
 use self::left_out::destination_left_out;
@@ -32,11 +35,8 @@ use super::cause::Refusal;
 use super::dir::Dir;
 use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError, patiently};
 use super::filter::Filters;
-use super::meta::Meta;
 use super::names::{NameRoom, NamesRead};
 use super::request::{Trees, WalkRequest};
-use super::root::{Tree, link_stays_inside};
-use super::source::unknown_size;
 
 /// The rule for symbolic links inside a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,29 +49,6 @@ pub enum Links {
     List,
     /// What they lead to goes in their place, also from outside the tree: only where the user of this machine says so.
     Follow,
-}
-
-/// Something that a walk came across.
-#[derive(Debug)]
-pub(crate) enum WalkEntry<F = Tree> {
-    /// A file, a directory or a link.
-    File {
-        /// The tree that it lies in.
-        root: F,
-        /// Where in that tree.
-        at: WirePath,
-        /// Its name on the wire.
-        name: WirePath,
-        meta: Meta,
-    },
-    /// Something that cannot be sent. The walk goes on.
-    Problem {
-        /// Its name on the wire, as far as it has one: untrusted bytes.
-        name: Vec<u8>,
-        failure: Failure,
-    },
-    /// Something that was left out on purpose and that the user may want to know; safe to print.
-    Note(String),
 }
 
 /// Walks requests one after the other: names in byte order, a directory before what is in it. Part files are left out; of a
@@ -326,50 +303,10 @@ impl Walk {
         self.judge(&root, at, name, meta, depth)
     }
 
-    fn judge(&mut self, root: &Tree, at: WirePath, name: WirePath, meta: Meta, depth: usize) -> Option<WalkEntry> {
-        if meta.kind != Kind::Dir {
-            self.filters.let_pass();
-        }
-        match &meta.kind {
-            Kind::Link(_) if self.links == Links::Skip => {
-                return Some(WalkEntry::Note(format!("{name}: symbolic link left out (--links copies it)")));
-            }
-            Kind::Link(target) if self.links == Links::Copy && !link_stays_inside(depth, target) => {
-                let (target, why) = (escape(target), Refusal::LinkLeaves);
-                return Some(WalkEntry::Note(format!("{name}: symbolic link to {target} left out: {why}")));
-            }
-            _ => {}
-        }
-        let is_called_empty = self.reads && meta.kind == Kind::File && meta.size == 0;
-        if is_called_empty {
-            match patiently(|| root.is_reserved(&at), || self.is_over()) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let why = "a transfer has reserved the name, and was interrupted";
-                    return Some(WalkEntry::Note(format!("{name}: left out: {why}")));
-                }
-                Err(error) => return problem(name.as_bytes(), error),
-            }
-            if !self.is_empty(root, &at) {
-                return Some(WalkEntry::Problem { name: name.as_bytes().to_vec(), failure: unknown_size() });
-            }
-        }
-        Some(WalkEntry::File { root: root.clone(), at, name, meta })
-    }
-
-    /// Whether a file that is called empty is. One that cannot be read is left to whoever reads it to say so.
-    fn is_empty(&self, root: &Tree, at: &WirePath) -> bool {
-        patiently(|| root.open_source(at)?.has_honest_size(), || self.is_over()).unwrap_or(true)
-    }
-
     /// Whether nobody wants what is found any more: then nothing is waited for.
     fn is_over(&self) -> bool {
         (self.is_over.0)()
     }
-}
-
-fn problem(name: &[u8], error: StorageError) -> Option<WalkEntry> {
-    Some(WalkEntry::Problem { name: name.to_vec(), failure: error.into() })
 }
 
 #[cfg(test)]

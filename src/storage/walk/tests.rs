@@ -1,5 +1,6 @@
 use super::*;
 use crate::protocol::message::Status;
+use crate::protocol::path::{WirePath, escape};
 use crate::storage::request::local_requests;
 use crate::storage::testing::{TestRoot, opening_only, wire};
 use rustix::fs::FileType;
