@@ -8,7 +8,7 @@ use crate::protocol::message::Kind;
 use crate::protocol::path::WirePath;
 use crate::storage::cause::ThereOrNot as _;
 use crate::storage::dir::Dir;
-use crate::storage::error::{StorageError, patiently};
+use crate::storage::error::{Op, StorageError, failed, patiently};
 use crate::storage::meta::{Meta, ObjectId};
 use crate::storage::root::Tree;
 
@@ -47,12 +47,13 @@ pub(super) fn destination_left_out(name: &WirePath) -> Option<WalkEntry> {
     Some(WalkEntry::Note(format!("{name}: left out, for it is where the files go")))
 }
 
-fn has_path(path: &Path, id: ObjectId) -> bool {
-    match Dir::open(path).if_had() {
-        Ok(dir) => dir.is_some_and(|dir| dir.lasting_id() == id),
-        // Without a descriptor it is known by its number, which few file systems change.
-        Err(_) => rustix::fs::stat(path).is_ok_and(|found| ObjectId::of(&found) == id),
-    }
+/// Whether a directory is the one that has that path now.
+///
+/// # Errors
+/// When it cannot be told.
+fn has_path(path: &Path, id: ObjectId) -> Result<bool, StorageError> {
+    let dir = Dir::open(path).if_had().map_err(failed(Op::Open, path))?;
+    Ok(dir.is_some_and(|dir| dir.lasting_id() == id))
 }
 
 impl Walk {
@@ -73,7 +74,8 @@ impl Walk {
         }
         let id = patiently(|| root.lasting_id(at, meta), || self.is_over())?;
         // Looked up each time: it may be made while the walk goes on.
-        let is_at_path = path.as_ref().is_some_and(|path| has_path(path, id));
+        let is_there = |path: &PathBuf| patiently(|| has_path(path, id), || self.is_over());
+        let is_at_path = path.as_ref().map_or(Ok(false), is_there)?;
         Ok(is_at_path || recognise.as_ref().is_some_and(|is_it| is_it(id.dev, id.ino, b"")))
     }
 

@@ -139,6 +139,25 @@ fn what_is_not_sent_is_a_problem_where_it_was_named_and_a_note_where_a_pattern_c
 }
 
 #[test]
+fn a_directory_is_not_guessed_to_be_where_the_files_go_or_not() {
+    let place = TestRoot::new();
+    ["d/a", "e/b"].iter().for_each(|file| place.write(file, b"x"));
+    let walk_to = |destination: &str| {
+        let requests = [all(&place, Some("d"), Some("d")), all(&place, None, None)].concat();
+        let to = LeftOut::at(Some(place.path(destination)));
+        walk(requests, Filters::none(), Links::Skip).leaving_out(to).until(|| true)
+    };
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::STALE] {
+        let (walk, unknown) = (walk_to("d"), ["!d ReadFailed", "!d ReadFailed", "!e ReadFailed"]);
+        assert_eq!(opening_only(0, errno, || lines(walk)), unknown, "{errno}");
+    }
+    for none in ["none", "none/below", "d/a", "d/a/below"] {
+        assert_eq!(lines(walk_to(none)), ["d=d/", "d/a=d/a", "d=d/", "d/a=d/a", "e=e/", "e/b=e/b"], "{none}");
+    }
+    assert_eq!(lines(walk_to("d")), ["!d BadName", "#d: left out, for it is where the files go", "e=e/", "e/b=e/b"]);
+}
+
+#[test]
 fn a_directory_that_cannot_be_read_is_a_problem_and_the_rest_goes_on() {
     let place = TestRoot::new();
     for file in ["a/x", "b/x", "c"] {
