@@ -1,5 +1,10 @@
 use super::*;
+use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
+use rustix::io::Errno;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn disk(threads: usize) -> Disk {
     Disk::new(NonZeroUsize::new(threads).unwrap()).unwrap()
@@ -160,6 +165,58 @@ async fn every_thread_is_called_for_work_that_comes_at_once() {
         }
         assert_eq!(leaders, 1);
     }
+}
+
+/// Looks, while `failure` has one to give for the looks so far, and tells what came of it and after how many looks.
+async fn look(
+    queue: &DiskQueue,
+    failure: impl Fn(u32) -> Option<Errno> + Send + Sync + 'static,
+) -> (Option<Errno>, u32) {
+    let looks = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&looks);
+    let look = move || match failure(counted.fetch_add(1, Ordering::Relaxed)) {
+        Some(errno) => Err(StorageError::new(Op::Stat, Path::new("a"), errno)),
+        None => Ok(()),
+    };
+    let looked = queue.look(look).await.expect("nothing panics");
+    (looked.err().and_then(|error| Errno::from_io_error(&error.cause)), looks.load(Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_is_made_again_while_a_shortage_lasts_and_no_thread_waits_for_its_end() {
+    let disk = disk(1);
+    let open = disk.open_queue();
+    let (queue, is_short) = (open.queue(), Arc::new(AtomicBool::new(true)));
+    let seen = Arc::clone(&is_short);
+    let looked = look(&queue, move |_| seen.load(Ordering::Relaxed).then_some(Errno::MFILE));
+    // Queued behind the first look, for the only thread.
+    let end = async { queue.run(move || is_short.store(false, Ordering::Relaxed)).await };
+    assert_eq!(tokio::join!(biased; looked, end), ((None, 2), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_that_does_not_end_is_what_a_look_gives_at_last() {
+    let disk = disk(1);
+    let (open, begun) = (disk.open_queue(), tokio::time::Instant::now());
+    let lasting = look(&open.queue(), |_| Some(Errno::NOMEM)).await;
+    assert_eq!(lasting, (Some(Errno::NOMEM), FILES_WAITS_MAX + 1));
+    // In the paused time of the runtime.
+    assert!(begun.elapsed() >= FILES_WAIT * FILES_WAITS_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_shortage_is_what_a_look_gives_at_once() {
+    let disk = disk(1);
+    let (open, begun) = (disk.open_queue(), tokio::time::Instant::now());
+    let queue = open.queue();
+    for errno in [Errno::IO, Errno::NOENT, Errno::ACCESS] {
+        assert_eq!(look(&queue, move |_| Some(errno)).await, (Some(errno), 1));
+    }
+    assert_eq!(look(&queue, |_| None).await, (None, 1));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    let later = look(&queue, |looks| Some(if looks == 0 { Errno::MFILE } else { Errno::IO })).await;
+    assert_eq!(later, (Some(Errno::IO), 2), "also after a shortage");
+    assert_eq!(queue.look(|| -> Result<(), _> { panic!("on purpose") }).await.err(), Some(Lost));
 }
 
 #[test]
