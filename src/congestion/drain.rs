@@ -21,14 +21,14 @@ use super::phases::{Experiment, Moment};
 /// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
 /// queue of others to be part of the path.
 const GAIN: f64 = 0.7;
-/// The same after start-up on a path longer than [`LONG_RTT`], where a deep drain would cost a short transfer much: with 0.9, 4 MiB at
-/// 100 Mbit/s and 100 ms took 2 % longer.
+/// The same after start-up on a path longer than [`LONG_RTT`], where a deep drain would cost a short transfer much: with 0.9, 4
+/// MiB at 100 Mbit/s and 100 ms took 2 % longer.
 const GAIN_LONG: f64 = 0.95;
-/// Part of the queue that a test of competitive mode withdraws: with more, the queue could be gone before it shows who else has stood
-/// aside.
+/// Part of the queue that a test of competitive mode withdraws: with more, the queue could be gone before it shows who else has
+/// stood aside.
 const TEST_SHARE: f64 = 0.25;
-/// So much of what we have withdrawn has gone of the queue: we alone have stood aside, and more of it stands. With 0.75 to 1.4, eight
-/// of ours took it for that when all of them had emptied the queue together.
+/// So much of what we have withdrawn has gone of the queue: we alone have stood aside, and more of it stands. With 0.75 to 1.4,
+/// eight of ours took it for that when all of them had emptied the queue together.
 const AS_MUCH: Range<f64> = 0.875..1.2;
 
 /// When the drains were, and when the next one is.
@@ -77,8 +77,8 @@ impl Drain {
         phase == Phase::Drain && sent >= self.began
     }
 
-    /// ACKs that a round must have. In a drain fewer do: with as many, that of a small flow would begin when those of the others are
-    /// over.
+    /// ACKs that a round must have. In a drain fewer do: with as many, that of a small flow would begin when those of the
+    /// others are over.
     pub(super) fn round_acks(&self, phase: Phase) -> u32 {
         if phase == Phase::Drain { GROUP_ACKS / 2 } else { GROUP_ACKS }
     }
@@ -128,7 +128,8 @@ impl Drain {
         Duration::from_secs_f64(self.before.1.saturating_sub(window) as f64 / model.capacity().max(1.0))
     }
 
-    /// What the queue did. A queue that is full all the time and loses packets (`at.is_cut`) stays as it is, whatever we withdraw.
+    /// What the queue did. A queue that is full all the time and loses packets (`at.is_cut`) stays as it is, whatever we
+    /// withdraw.
     fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
         let (standing, target) = (self.before.0, base_target(model.min_rtt()));
         let (withdrawn, gone) = (self.withdrawn(model, at.window), standing.saturating_sub(self.least));
@@ -216,8 +217,8 @@ impl Experiment for Drain {
     }
 }
 
-/// Least time between two drains, in round trips. So soon on a path that is not known yet, or beside a competitor who may be one of
-/// ours, or go: there is much to win.
+/// Least time between two drains, in round trips. So soon on a path that is not known yet, or beside a competitor who may be
+/// one of ours, or go: there is much to win.
 const LEAST_ROUNDS: u32 = 25;
 
 /// How soon to look again.

@@ -52,11 +52,11 @@
 //! resume, RFC 9959), and start-up goes on from there.
 //!
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, so that each sees the path
-//! without the queue of the others, and what it loses without any queue: by the clock on the wall, and a flow that sees the queue
-//! become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what the path
-//! carries; if we get all of it, the path has become slower. However short it is, it is no queue of our kind if only as much of it
-//! has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it would hold drains
-//! sooner, since a competitor who has not been seen takes a little more each round.
+//! without the queue of the others, and what it loses without any queue: by the clock on the wall, and a flow that sees the
+//! queue become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what
+//! the path carries; if we get all of it, the path has become slower. However short it is, it is no queue of our kind if only
+//! as much of it has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it
+//! would hold drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
 //! is lost. Every scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it
@@ -97,8 +97,8 @@
 //! * Both leave ACK spacing, dispersion and jitter alone. They are why start-up takes few round trips and jittery paths are used.
 //!
 //! Other sources: Vegas and FAST (packets of one's own in the queue), Swift (targets that grow for slow flows), HyStart (RFC
-//! 9406: eight ACKs, the delay threshold). Each constant has its reason beside it, and `cargo bench --bench congestion` shows what
-//! all of them together give; `benches/congestion/ablation.txt`, what each mechanism does.
+//! 9406: eight ACKs, the delay threshold). Each constant has its reason beside it, and `cargo bench --bench congestion` shows
+//! what all of them together give; `benches/congestion/ablation.txt`, what each mechanism does.
 //!
 //! # Limits
 //! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third

@@ -16,11 +16,12 @@ use super::model::rtt::{LONG_RTT, PROBE_RTT_INTERVAL};
 use super::model::{PathModel, REDUCTION, SHARE};
 use super::phases::{Experiment, Moment};
 
-/// Queue that counts as pressure, over the one that our own kind makes. With two, 89 cells beside others missed a bound and not 87.
+/// Queue that counts as pressure, over the one that our own kind makes. With two, 89 cells beside others missed a bound and not
+/// 87.
 const PRESSURE_QUEUE: f64 = 1.75;
 /// What a round gives back of the share, of which each loses as much as is lost. Beside several BBR that fill a short queue a
-/// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a third
-/// as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
+/// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a
+/// third as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
 const STEP: f64 = 0.06;
 
 /// How long the queue has been much longer than our own kind makes it, in round trips: [`MEMORY_ROUNDS`] of it are someone else's
@@ -63,8 +64,8 @@ pub(super) struct Vacancy {
 }
 
 impl Vacancy {
-    /// Takes a round of cruise. Says whether that is longer than a drain of others lasts. Behind a policer no queue ever stands, though
-    /// the spacing of ACKs shows more than it lets through.
+    /// Takes a round of cruise. Says whether that is longer than a drain of others lasts. Behind a policer no queue ever
+    /// stands, though the spacing of ACKs shows more than it lets through.
     pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> bool {
         let is_clean = model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
         let is_vacant = is_clean && model.is_shared() && !model.is_queued() && model.bandwidth.is_queue_seen();
@@ -128,8 +129,8 @@ impl Competition {
         self.hold.as_ref().is_some_and(|hold| hold.share < SHARE)
     }
 
-    /// Whether it was on lately. BBR empties the queue itself every ten seconds, and a test that falls on that takes it for our own
-    /// kind: when a long queue comes back, it was none.
+    /// Whether it was on lately. BBR empties the queue itself every ten seconds, and a test that falls on that takes it for our
+    /// own kind: when a long queue comes back, it was none.
     pub(super) fn was_on_lately(&self, now: Instant) -> bool {
         self.last.is_some_and(|last| now.saturating_duration_since(last) < PROBE_RTT_INTERVAL)
     }

@@ -27,9 +27,9 @@ const STEEPNESS: i32 = 3;
 /// What a probe sends beyond the product. The queue budget may pull the window as far below it: bandwidth
 /// samples over-estimate by as much under jitter.
 const STEP: f64 = 0.15;
-/// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back. And that of a flow at a policer's rate,
-/// which grows until something is lost. With two, its window would shrink from round to round (95.5 % of 20 Mbit/s and not 98):
-/// quinn sends while a packet more fits, and an acknowledgement is due for several.
+/// Least queue budget of a small flow, as in Vegas: one that was starved finds its way back. And that of a flow at a policer's
+/// rate, which grows until something is lost. With two, its window would shrink from round to round (95.5 % of 20 Mbit/s and
+/// not 98): quinn sends while a packet more fits, and an acknowledgement is due for several.
 pub(super) const FLOOR_PACKETS: f64 = 3.0;
 
 /// Signed bytes beyond the bandwidth-delay product.
@@ -102,8 +102,8 @@ impl QueueBudget {
         if self.had_queue && self.empty_rounds >= EMPTY_ROUNDS {
             self.ceiling = None;
         }
-        // A negative queue budget must shrink too while there is a queue. With all of it taken away at once, a path that becomes 30 ms
-        // longer carried 92.5 % and not 95.5.
+        // A negative queue budget must shrink too while there is a queue. With all of it taken away at once, a path that
+        // becomes 30 ms longer carried 92.5 % and not 95.5.
         let decay = (DECAY * level.powi(STEEPNESS)).min(REDUCTION);
         self.bytes += step - decay * self.bytes.max(settled / 4.0);
         let full = round.bandwidth * round.target.as_secs_f64();
@@ -237,8 +237,9 @@ impl BandwidthProbe {
 /// Window over product in a trial, without head-room: too little to overflow anything. With 0.85, 92 % passed a policer of
 /// 20 Mbit/s and not 97; with 0.95, a queue of 3 ms lost 10 % and not 4.
 const TRIAL_GAIN: f64 = 0.9;
-/// A loss that is less than this part of another is not the same: a trial that leaves so little has shown an overflow, and where so
-/// much more is lost than it has left, another one is needed. With two thirds, 7 % were ours beside four BBR and not 20.
+/// A loss that is less than this part of another is not the same: a trial that leaves so little has shown an overflow, and
+/// where so much more is lost than it has left, another one is needed. With two thirds, 7 % were ours beside four BBR and not
+/// 20.
 const EFFECT: f64 = 0.6;
 
 /// What a trial began from.

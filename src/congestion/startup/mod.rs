@@ -243,8 +243,8 @@ pub(super) struct ResumeFlight {
     window: u64,
     acked: u64,
     lost: u64,
-    /// Until when it must have left and been answered for: [`MEMORY_ROUNDS`] round trips, of which a transfer's opening takes two. A
-    /// sender with nothing to send for longer begins as usual.
+    /// Until when it must have left and been answered for: [`MEMORY_ROUNDS`] round trips, of which a transfer's opening takes
+    /// two. A sender with nothing to send for longer begins as usual.
     end: Instant,
 }
 

@@ -173,14 +173,14 @@ impl MaxFilter {
     }
 }
 
-/// What the slowest link carries for all, by the spacing of ACKs and by what we get of a full path: the most of some seconds, since
-/// a flow that gets little has hardly any spacings, and those are too wide.
+/// What the slowest link carries for all, by the spacing of ACKs and by what we get of a full path: the most of some seconds,
+/// since a flow that gets little has hardly any spacings, and those are too wide.
 #[derive(Debug, Clone)]
 pub(crate) struct Capacity {
     start: Instant,
     most: MaxFilter,
-    /// The last rates that spacings have agreed on, as a ring: what waited in a machine for a moment comes as fast as that machine
-    /// reads.
+    /// The last rates that spacings have agreed on, as a ring: what waited in a machine for a moment comes as fast as that
+    /// machine reads.
     agreed: [f64; PROOF as usize],
     rounds: usize,
 }

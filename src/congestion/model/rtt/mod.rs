@@ -12,7 +12,8 @@ use crate::transport::limits::ACK_EVERY;
 
 /// BBR's time between two looks at a path that is known.
 pub(crate) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(10);
-/// On a longer path a round trip is much of a short transfer, and on a shorter one the queue of a moment's overshoot lasts for many.
+/// On a longer path a round trip is much of a short transfer, and on a shorter one the queue of a moment's overshoot lasts for
+/// many.
 pub(crate) const LONG_RTT: Duration = Duration::from_millis(50);
 /// A longer round trip that drains have shown.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +54,9 @@ pub(crate) struct Drained {
 }
 
 impl Drained {
-    /// Whether others hold a queue who are not our kind, which would have stood aside with us: as much has gone as we have withdrawn,
-    /// and the round trip that is left is another one than the path has shown before. `is_empty`: it is no longer than the path's.
+    /// Whether others hold a queue who are not our kind, which would have stood aside with us: as much has gone as we have
+    /// withdrawn, and the round trip that is left is another one than the path has shown before. `is_empty`: it is no longer
+    /// than the path's.
     fn is_foreign(&self, is_empty: bool) -> bool {
         let is_new = self.standing.abs_diff(self.believed) >= base_target(self.believed) / 4;
         match self.response {
@@ -249,8 +251,8 @@ impl JitterFilter {
         }
     }
 
-    /// Takes a round trip, when so many bytes had been `delivered` in all. A group has as many packets as its ACKs stand for: some
-    /// bursts of the sender, within which round trips differ by the length of the burst.
+    /// Takes a round trip, when so many bytes had been `delivered` in all. A group has as many packets as its ACKs stand for:
+    /// some bursts of the sender, within which round trips differ by the length of the burst.
     pub(crate) fn on_rtt(&mut self, rtt: Duration, delivered: u64, mtu: u64) {
         self.group_min = self.group_min.min(rtt);
         self.acks += 1;
@@ -281,8 +283,8 @@ impl JitterFilter {
         known[known.len() - known.len().div_ceil(QUARTER)]
     }
 
-    /// What jitter may add to the bare round trip `min_rtt`; zero on a clean link. `packet`: the time that one takes on the slowest
-    /// link.
+    /// What jitter may add to the bare round trip `min_rtt`; zero on a clean link. `packet`: the time that one takes on the
+    /// slowest link.
     pub(crate) fn jitter(&self, min_rtt: Duration, packet: Duration) -> Duration {
         let least = base_target(min_rtt).mul_f64(LEAST_SHARE).max(packet * LEAST_PACKETS);
         (self.turn.saturating_sub(least) * GAIN).min(min_rtt.mul_f64(SHARE_MAX))
