@@ -115,12 +115,13 @@ impl PathModel {
         self.ack_aggregation.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
     }
 
-    /// Notes what the round shows of the slowest link.
+    /// Notes what the round shows of the slowest link. Beside others few trains agree, since their packets come between ours, yet
+    /// the median holds; jitter and a path that pauses move it.
     fn note_capacity(&mut self, now: Instant) {
-        let trains = self.train_rates().filter(|_| !self.is_aggregating());
-        let agreed = trains.filter(|&(median, most)| do_agree(median, most)).map(|(median, _)| median);
+        let is_clean = !self.is_aggregating() && self.jitter() < base_target(self.min_rtt()) / 2;
+        let spaced = self.train_rates().filter(|_| is_clean).map(|(median, _)| median);
         let full = self.is_queued().then(|| self.samples.rate(now, self.sampler.delivered()));
-        self.capacity.on_round(now, agreed, full);
+        self.capacity.on_round(now, spaced, full);
     }
 
     /// The next round ends when a packet after this one is acknowledged.
@@ -308,3 +309,6 @@ impl PathModel {
         self.standing_rtt() > least + base_target(least) / 4
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,16 +179,16 @@ impl MaxFilter {
 pub(crate) struct Capacity {
     start: Instant,
     most: MaxFilter,
-    /// The last rates that spacings have agreed on, as a ring: what waited in a machine for a moment comes as fast as that
+    /// What the spacings of the last rounds have shown, as a ring: what waited in a machine for a moment comes as fast as that
     /// machine reads.
-    agreed: [f64; PROOF as usize],
+    spaced: [f64; PROOF as usize],
     rounds: usize,
 }
 
 impl Capacity {
     pub(crate) fn new(start: Instant) -> Self {
         let most = MaxFilter::new(PROBE_RTT_INTERVAL.as_nanos() as u64);
-        Self { start, most, agreed: [0.0; PROOF as usize], rounds: 0 }
+        Self { start, most, spaced: [0.0; PROOF as usize], rounds: 0 }
     }
 
     /// In bytes per second; zero before it is known.
@@ -196,13 +196,13 @@ impl Capacity {
         self.most.get().unwrap_or(0.0)
     }
 
-    /// Takes what the spacings of a round agree on, and what was delivered in one in which a queue stood.
-    pub(crate) fn on_round(&mut self, now: Instant, agreed: Option<f64>, full: Option<f64>) {
+    /// Takes what the spacings of a round show, and what was delivered in one in which a queue stood.
+    pub(crate) fn on_round(&mut self, now: Instant, spaced: Option<f64>, full: Option<f64>) {
         let at = now.saturating_duration_since(self.start).as_nanos() as u64;
-        if let Some(rate) = agreed {
-            self.agreed[self.rounds % PROOF as usize] = rate;
+        if let Some(rate) = spaced {
+            self.spaced[self.rounds % PROOF as usize] = rate;
             self.rounds += 1;
-            self.most.push(at, self.agreed.iter().copied().fold(f64::INFINITY, f64::min));
+            self.most.push(at, self.spaced.iter().copied().fold(f64::INFINITY, f64::min));
         }
         if let Some(rate) = full {
             self.most.push(at, rate);
@@ -212,7 +212,7 @@ impl Capacity {
     /// The path may be another one.
     pub(crate) fn forget(&mut self) {
         self.most.clear();
-        self.agreed = [0.0; PROOF as usize];
+        self.spaced = [0.0; PROOF as usize];
     }
 }
 
