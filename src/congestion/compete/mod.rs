@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::config::Mechanism;
 use super::model::round::{EMPTY_ROUNDS, MEMORY_ROUNDS, SETTLE_ROUNDS};
-use super::model::rtt::{LONG_RTT, PROBE_RTT_INTERVAL};
+use super::model::rtt::{LONG_RTT, MinRttFilter, PROBE_RTT_INTERVAL};
 use super::model::{PathModel, REDUCTION, SHARE};
 use super::phases::{Experiment, Moment};
 
@@ -21,8 +21,12 @@ use super::phases::{Experiment, Moment};
 const PRESSURE_QUEUE: f64 = 1.75;
 /// What a round gives back of the share, of which each loses as much as is lost. Beside several BBR that fill a short queue a
 /// third of all packets is lost, and that much is held there; several of ours come to share the path by it. Half of it held a
-/// third as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin.
+/// third as much beside four BBR; a sixth more made sixteen of ours re-send more while they begin. So twice as much comes back
+/// only where a queue has gone by itself, which is never ours: beside four BBR of Linux's, whose full queue drops a third of
+/// our bursts.
 const STEP: f64 = 0.06;
+/// BBR's gain of the window over the product.
+const CWND_GAIN: f64 = 2.0;
 
 /// How long the queue has been much longer than our own kind makes it, in round trips: [`MEMORY_ROUNDS`] of it are someone else's
 /// doing. As many without more than our own kind makes, while we hold a share, show that only our own kind is there.
@@ -117,6 +121,8 @@ pub(super) struct Competition {
     hold: Option<HeldShare>,
     /// When it was on last.
     last: Option<Instant>,
+    /// A queue went away by itself, as only a stranger's does: BBR empties it for its own ProbeRTT.
+    is_stranger: bool,
 }
 
 impl Competition {
@@ -152,6 +158,11 @@ impl Competition {
         });
     }
 
+    /// The others are of our own kind.
+    pub(super) fn forget_strangers(&mut self) {
+        self.is_stranger = false;
+    }
+
     /// Nobody holds the queue, or the path may be another one. Says whether competitive mode was on.
     pub(super) fn end(&mut self) -> bool {
         self.hold.take().is_some()
@@ -164,13 +175,17 @@ impl Experiment for Competition {
     /// The shortest round trip has fallen by more than the queue of our own kind, without a drain: what stood there was someone
     /// else's.
     fn is_due(&mut self, model: &PathModel, _: &Moment) -> bool {
-        model.is_shared() && model.min_rtt_filter.as_ref().is_some_and(|filter| filter.has_fallen())
+        let has_fallen = model.is_shared() && model.min_rtt_filter.as_ref().is_some_and(MinRttFilter::has_fallen);
+        self.is_stranger |= has_fallen;
+        has_fallen
     }
 
     /// Bandwidth that is there without any queue is the flow's own whoever else is there; chance losses would take it from
-    /// a small window.
+    /// a small window. One so small that no burst of ours gets through in one piece does not show what it is a part of: it grows
+    /// as BBR's does until it shows that.
     fn window(&self, model: &PathModel, _: &Moment) -> f64 {
-        self.hold.as_ref().map_or(0.0, |hold| hold.window).max(model.product() * model.headroom())
+        let gain = if model.train_rates().is_some() { 1.0 } else { CWND_GAIN };
+        self.hold.as_ref().map_or(0.0, |hold| hold.window).max(gain * model.product() * model.headroom())
     }
 
     fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<CompetitionEnd> {
@@ -180,7 +195,8 @@ impl Experiment for Competition {
             hold.rate = model.round.rate;
             // A mark says as much as it says to the queue budget.
             let kept = if model.is_queue_marked() { REDUCTION } else { 1.0 - model.unusual_loss() };
-            hold.share = (hold.share * kept + STEP).min(SHARE);
+            let step = if self.is_stranger { STEP / REDUCTION } else { STEP };
+            hold.share = (hold.share * kept + step).min(SHARE);
         }
         hold.capacity = hold.capacity.max(model.capacity());
         hold.window = hold.share * hold.capacity * model.samples.mean_rtt().as_secs_f64() * model.headroom();
@@ -189,6 +205,7 @@ impl Experiment for Competition {
         let is_vacant = hold.vacancy.count(!is_queued && !model.is_without(Mechanism::Vacancy), round_trips);
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };
         if is_vacant {
+            self.is_stranger = true;
             Some(CompetitionEnd::PathEmpty)
         } else if is_queued && hold.short > f64::from(MEMORY_ROUNDS) {
             Some(CompetitionEnd::OurKind)

@@ -104,6 +104,35 @@ fn what_is_lost_is_taken_off_the_share_which_comes_back_by_a_step_a_round() {
     assert_eq!(share(&competition), SHARE);
 }
 
+#[test]
+fn beside_whoever_lets_the_queue_go_by_himself_twice_as_much_of_the_share_comes_back() {
+    let now = Instant::now();
+    let mut competition = Competition::default();
+    let share_when_all_is_lost = |competition: &mut Competition| {
+        let mut model = path(now, 50, 1.0);
+        model.samples.lost = 1000 * MTU;
+        competition.begin(0, 0.0);
+        competition.on_round(&model, &moment(now, SETTLE_ROUNDS + 1));
+        competition.hold.as_ref().expect("it is on").share
+    };
+    assert_eq!(share_when_all_is_lost(&mut competition), STEP);
+    let gone = path(now, 0, 0.3);
+    assert!((1..100).any(|round| competition.on_round(&gone, &moment(now + RTT, round)).is_some()));
+    assert_eq!(share_when_all_is_lost(&mut competition), 2.0 * STEP);
+    competition.forget_strangers();
+    assert_eq!(share_when_all_is_lost(&mut competition), STEP);
+}
+
+#[test]
+fn a_window_that_does_not_show_what_the_path_carries_grows_as_that_of_bbr() {
+    let now = Instant::now();
+    let model = path(now, 50, 1.0);
+    let mut competition = Competition::default();
+    competition.begin(0, 0.0);
+    assert!(model.train_rates().is_none());
+    assert_eq!(competition.window(&model, &moment(now, 1)), CWND_GAIN * model.product());
+}
+
 /// Rounds until a part of the path of this size, with such a queue, is taken for what others have left.
 fn vacant_after(queue_ms: u64, share: f64, has_seen_queue: bool) -> Option<u32> {
     let now = Instant::now();

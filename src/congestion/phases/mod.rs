@@ -182,6 +182,7 @@ impl PathController {
 
     fn enter_cruise(&mut self) {
         self.end_competition();
+        self.competition.forget_strangers();
         self.pressure.forget();
         self.vacancy = Vacancy::default();
     }
