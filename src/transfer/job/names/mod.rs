@@ -44,6 +44,14 @@ pub(crate) struct NameMap<T> {
     bytes_max: usize,
 }
 
+/// Where a name would be that is not there.
+enum Missing {
+    BeforeAll,
+    /// In the block of this number.
+    Between(usize, Gap),
+    BehindAll,
+}
+
 /// A name that was found, and where.
 #[derive(Debug)]
 struct Recent {
@@ -89,13 +97,13 @@ impl<T: Copy> NameMap<T> {
         kept.clear();
         kept.extend(exchanged(name));
         let updated = match self.find(&kept) {
-            Some((block, place)) => {
-                let known = &mut self.blocks[block].values_mut()[place.index];
+            Ok((block, found)) => {
+                let known = &mut self.blocks[block].values_mut()[found.index];
                 let before = *known;
                 *known = value(Some(before));
                 Some(Some(before))
             }
-            None => self.add(&kept, room, value(None)).map(|()| None),
+            Err(missing) => self.add(&kept, missing, room, value(None)).map(|()| None),
         };
         self.buffer = kept;
         updated
@@ -112,48 +120,50 @@ impl<T: Copy> NameMap<T> {
         self.order.range::<[u8], _>(up_to).next_back().map(|(first, block)| (&**first, *block))
     }
 
-    /// Where a name is, if it is there; it is the recent one then.
-    fn find(&mut self, name: &[u8]) -> Option<(usize, Found)> {
+    /// Where a name is or would be. One that is there is the recent one then.
+    fn find(&mut self, name: &[u8]) -> Result<(usize, Found), Missing> {
         if name > &*self.last {
-            return None;
+            return Err(Missing::BehindAll);
         }
         let is_near = |recent: &&Recent| *recent.name <= *name;
         let near = self.recent.as_ref().filter(is_near).and_then(|recent| {
-            let place = self.blocks[recent.block].find_near(recent.place, &recent.name, name)?;
-            Some((recent.block, place))
+            let found = self.blocks[recent.block].find_near(recent.place, &recent.name, name)?;
+            Some((recent.block, found))
         });
-        let found = near.or_else(|| {
-            let (first, block) = self.block_of(name)?;
-            Some((block, self.blocks[block].find(first, name).ok()?))
-        });
-        let (block, place) = found?;
+        let (block, found) = match near {
+            Some(near) => near,
+            None => {
+                let (first, block) = self.block_of(name).ok_or(Missing::BeforeAll)?;
+                let found = self.blocks[block].find(first, name).map_err(|gap| Missing::Between(block, gap))?;
+                (block, found)
+            }
+        };
         let mut kept = self.recent.take().map_or_else(Vec::new, |recent| recent.name);
         kept.clear();
         kept.extend_from_slice(name);
-        self.recent = Some(Recent { name: kept, block, place });
-        found
+        self.recent = Some(Recent { name: kept, block, place: found });
+        Ok((block, found))
     }
 
-    /// Puts in a name that is not there; `None`: there is no room.
-    fn add(&mut self, name: &[u8], mut room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
+    /// Puts in a name that is not there, at its place; `None`: there is no room.
+    fn add(&mut self, name: &[u8], missing: Missing, mut room: impl FnMut(usize) -> bool, value: T) -> Option<()> {
         let is_full = self.names >= self.names_max || self.bytes + BLOCK_BYTES + name.len() > self.bytes_max;
         if is_full {
             return None;
         }
-        if name > &*self.last {
-            return self.add_behind_all(name, room, value);
+        if !matches!(missing, Missing::BehindAll) {
+            // The places of others change.
+            self.recent = None;
         }
-        // The places of others change.
-        self.recent = None;
-        loop {
-            let Some((first, number)) = self.block_of(name) else { return self.add_before_all(name, room, value) };
-            let block = &self.blocks[number];
-            if block.is_full() {
+        match missing {
+            Missing::BeforeAll => self.add_before_all(name, room, value),
+            Missing::Between(number, _) if self.blocks[number].is_full() => {
                 self.split(name, &mut room)?;
-                continue;
+                let missing = self.find(name).expect_err("it is not there");
+                self.add(name, missing, room, value)
             }
-            let gap = block.find(first, name).expect_err("it is not there");
-            return self.put(number, &gap, name, room, value);
+            Missing::Between(number, gap) => self.put(number, &gap, name, room, value),
+            Missing::BehindAll => self.add_behind_all(name, room, value),
         }
     }
 
