@@ -125,7 +125,12 @@ impl Raw {
                 }
                 match self.recv.read(&mut buffer).await {
                     Ok(Some(count)) => self.decoder.push(&buffer[..count]),
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => return None,
+                    Err(error) => {
+                        // Where a message was expected, the test's output tells why there is none.
+                        eprintln!("no more messages: {error} ({:?})", self.connection.close_reason());
+                        return None;
+                    }
                 }
             }
         })
