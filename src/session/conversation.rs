@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use quinn::Connection;
+use tokio::task::coop::consume_budget;
 
 use super::SessionError;
 use super::control::ControlReader;
@@ -15,7 +16,7 @@ use super::roles::Roles;
 use crate::protocol::message::{ClientMessage, EitherMessage, Location, Message, ServerMessage, Spoken};
 use crate::storage::{DiskQueue, Lost};
 
-/// Messages that are heard together, before others on this thread have their turn: a fraction of a millisecond's.
+/// Messages that are heard together, before whatever else happens is looked at: a fraction of a millisecond's.
 const HEARD_TOGETHER_MAX: usize = 64;
 
 /// Something that the peer says.
@@ -104,14 +105,15 @@ pub(crate) async fn converse<E: ConversationEnd>(
     end: &mut E,
 ) -> Result<(), SessionError> {
     loop {
-        let hears = end.begin_step(roles)?;
+        let (hears, mut together) = (end.begin_step(roles)?, 0);
         let flow = tokio::select! {
             heard = words.hear(), if hears => {
                 // What is heard together is planned together.
                 let _cork = roles.receiver().map(Receiver::cork);
                 let flow = on_heard(heard?, roles, end)?;
+                together = 1;
                 if flow.is_continue() {
-                    hear_on(words, roles, end)?;
+                    together += hear_on(words, roles, end)?;
                 }
                 flow
             }
@@ -126,19 +128,29 @@ pub(crate) async fn converse<E: ConversationEnd>(
         if flow.is_break() {
             return Ok(());
         }
+        // A peer that has said millions of things keeps no others on this thread waiting, nor the packets of its own connection:
+        // quinn's streams take nothing of tokio's budget.
+        for _ in 0..together {
+            consume_budget().await;
+        }
     }
 }
 
-/// Hears what is at hand already, for a while: to wait for everything that may happen takes longer than most messages.
-fn hear_on<E: ConversationEnd>(words: &mut impl PeerWords, roles: &mut Roles, end: &mut E) -> Result<(), SessionError> {
-    for _ in 1..HEARD_TOGETHER_MAX {
+/// Hears what is at hand already, for a while, and tells how many: to wait for everything that may happen takes longer than most
+/// messages.
+fn hear_on<E: ConversationEnd>(
+    words: &mut impl PeerWords,
+    roles: &mut Roles,
+    end: &mut E,
+) -> Result<usize, SessionError> {
+    for together in 0..HEARD_TOGETHER_MAX - 1 {
         if !end.begin_step(roles)? {
-            break;
+            return Ok(together);
         }
-        let Some(message) = words.at_hand()? else { break };
+        let Some(message) = words.at_hand()? else { return Ok(together) };
         route(message, roles, end)?;
     }
-    Ok(())
+    Ok(HEARD_TOGETHER_MAX - 1)
 }
 
 fn on_heard<E: ConversationEnd>(
