@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -59,10 +60,14 @@ impl Place {
     /// As if nobody had been here.
     fn clear(&self) {
         for entry in fs::read_dir(self.root()).expect("the root").map(|entry| entry.expect("an entry").path()) {
-            match entry.is_dir() && !entry.is_symlink() {
-                true => fs::remove_dir_all(entry).expect("ours"),
-                false => fs::remove_file(entry).expect("ours"),
-            }
+            let removed = match entry.is_dir() && !entry.is_symlink() {
+                true => fs::remove_dir_all(entry),
+                false => fs::remove_file(entry),
+            };
+            // The server removes a part that nobody wants any more after the connection's end.
+            removed
+                .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+                .expect("ours");
         }
         for (name, len) in SERVED {
             write(&self.root().join(name), &content(len));
