@@ -59,16 +59,16 @@
 //! would hold drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
-//! lost; less so where a queue has gone by itself, since then it was a stranger's. What the path carries is the median of its
-//! trains, between which the packets of others come. Every scheduled drain tests whether they are still there, by a part of the
-//! queue alone: that much more of it goes than we have withdrawn shows that all of them stood aside, which only our own kind
-//! does. When a long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied it, and competitive mode goes
-//! on without another drain. Where no queue stands for longer than a drain of theirs, they are gone without a test, and growth
-//! as in start-up takes what they had; where others keep the queue short although we do not yield, they are of our own kind.
-//! What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow
-//! that comes late takes what others hold in the queue for path: when that goes for a moment without a drain, as BBR and CUBIC
-//! let it, it was theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any
-//! more, and start-up takes the rest.
+//! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. What the path carries is the
+//! median of its trains, between which the packets of others come. Every scheduled drain tests whether they are still there, by
+//! a part of the queue alone: that much more of it goes than we have withdrawn shows that all of them stood aside, which only
+//! our own kind does. When a long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied it, and
+//! competitive mode goes on without another drain. Where no queue stands for longer than a drain of theirs, they are gone
+//! without a test, and growth as in start-up takes what they had; where others keep the queue short although we do not yield,
+//! they are of our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the
+//! queue full for ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment
+//! without a drain, as BBR and CUBIC let it, it was theirs. When they have gone before they were seen, a path of which we get
+//! only a part shows no queue any more, and start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of

@@ -121,8 +121,9 @@ pub(super) struct Competition {
     hold: Option<HeldShare>,
     /// When it was on last.
     last: Option<Instant>,
-    /// A queue went away by itself, as only a stranger's does: BBR empties it for its own ProbeRTT.
-    is_stranger: bool,
+    /// A queue went away by itself, as only that of a buffer-filling flow does (Copa's word): BBR empties it for its own
+    /// ProbeRTT.
+    is_buffer_filling: bool,
 }
 
 impl Competition {
@@ -159,8 +160,8 @@ impl Competition {
     }
 
     /// The others are of our own kind.
-    pub(super) fn forget_strangers(&mut self) {
-        self.is_stranger = false;
+    pub(super) fn on_our_kind(&mut self) {
+        self.is_buffer_filling = false;
     }
 
     /// Nobody holds the queue, or the path may be another one. Says whether competitive mode was on.
@@ -176,7 +177,7 @@ impl Experiment for Competition {
     /// else's.
     fn is_due(&mut self, model: &PathModel, _: &Moment) -> bool {
         let has_fallen = model.is_shared() && model.min_rtt_filter.as_ref().is_some_and(MinRttFilter::has_fallen);
-        self.is_stranger |= has_fallen;
+        self.is_buffer_filling |= has_fallen;
         has_fallen
     }
 
@@ -195,7 +196,7 @@ impl Experiment for Competition {
             hold.rate = model.round.rate;
             // A mark says as much as it says to the queue budget.
             let kept = if model.is_queue_marked() { REDUCTION } else { 1.0 - model.unusual_loss() };
-            let step = if self.is_stranger { STEP / REDUCTION } else { STEP };
+            let step = if self.is_buffer_filling { STEP / REDUCTION } else { STEP };
             hold.share = (hold.share * kept + step).min(SHARE);
         }
         hold.capacity = hold.capacity.max(model.capacity());
@@ -205,7 +206,7 @@ impl Experiment for Competition {
         let is_vacant = hold.vacancy.count(!is_queued && !model.is_without(Mechanism::Vacancy), round_trips);
         hold.short = if model.round.queue > model.round.usual() { 0.0 } else { hold.short + round_trips };
         if is_vacant {
-            self.is_stranger = true;
+            self.is_buffer_filling = true;
             Some(CompetitionEnd::PathEmpty)
         } else if is_queued && hold.short > f64::from(MEMORY_ROUNDS) {
             Some(CompetitionEnd::OurKind)

@@ -119,7 +119,7 @@ fn beside_whoever_lets_the_queue_go_by_himself_twice_as_much_of_the_share_comes_
     let gone = path(now, 0, 0.3);
     assert!((1..100).any(|round| competition.on_round(&gone, &moment(now + RTT, round)).is_some()));
     assert_eq!(share_when_all_is_lost(&mut competition), 2.0 * STEP);
-    competition.forget_strangers();
+    competition.on_our_kind();
     assert_eq!(share_when_all_is_lost(&mut competition), STEP);
 }
 

@@ -182,7 +182,7 @@ impl PathController {
 
     fn enter_cruise(&mut self) {
         self.end_competition();
-        self.competition.forget_strangers();
+        self.competition.on_our_kind();
         self.pressure.forget();
         self.vacancy = Vacancy::default();
     }

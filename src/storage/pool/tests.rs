@@ -1,10 +1,12 @@
-use super::*;
-use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
-use rustix::io::Errno;
 use std::path::Path;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError};
 
 fn disk(threads: usize) -> Disk {
     Disk::new(NonZeroUsize::new(threads).unwrap()).unwrap()
