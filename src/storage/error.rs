@@ -224,6 +224,24 @@ impl From<StorageError> for Failure {
     }
 }
 
+/// How often work was tried that fails for want of what this machine is short of now.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Whether work that has failed so is to be tried once more, after [`FILES_WAIT`].
+    pub(crate) fn may_go_on(&self, error: &StorageError) -> bool {
+        error.is_passing() && self.0 < FILES_WAITS_MAX
+    }
+
+    /// The same, for one that is tried then.
+    pub(crate) fn go_on(&mut self, error: &StorageError) -> bool {
+        let goes_on = self.may_go_on(error);
+        self.0 += 1;
+        goes_on
+    }
+}
+
 /// Looks again, on a thread that may sleep, where the machine is short of something now; until `is_over`.
 ///
 /// # Errors
@@ -232,13 +250,13 @@ pub(crate) fn patiently<T>(
     mut look: impl FnMut() -> Result<T, StorageError>,
     is_over: impl Fn() -> bool,
 ) -> Result<T, StorageError> {
-    for _ in 0..FILES_WAITS_MAX {
+    let mut tries = Tries::default();
+    loop {
         match look() {
-            Err(error) if error.is_passing() && !is_over() => thread::sleep(FILES_WAIT),
+            Err(error) if !is_over() && tries.go_on(&error) => thread::sleep(FILES_WAIT),
             looked => return looked,
         }
     }
-    look()
 }
 
 /// For `map_err`: says what was tried on what.

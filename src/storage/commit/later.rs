@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::CommitJob;
-use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, StorageError};
+use crate::storage::error::FILES_WAIT;
 
 /// The jobs that wait, each until its moment.
 #[derive(Default)]
@@ -28,24 +28,6 @@ impl Later {
     }
 }
 
-/// How often a job was tried.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(u32);
-
-impl Tries {
-    /// Whether a job that has failed so is to be tried once more.
-    pub(crate) fn may_go_on(&self, error: &StorageError) -> bool {
-        error.is_passing() && self.0 < FILES_WAITS_MAX
-    }
-
-    /// The same, for one that is tried then.
-    pub(crate) fn go_on(&mut self, error: &StorageError) -> bool {
-        let goes_on = self.may_go_on(error);
-        self.0 += 1;
-        goes_on
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, mpsc};
@@ -56,6 +38,8 @@ mod tests {
     use super::super::group::CommitGroup;
     use super::super::{CommitWork, Committed, Durability, Told, Touch};
     use super::*;
+    use crate::storage::StorageError;
+    use crate::storage::error::FILES_WAITS_MAX;
     use crate::storage::testing::{SOME_TIME, TestRoot, fail_sync_with, heal, wire};
 
     /// A job of which the sync fails with that, and where its outcome is told.

@@ -28,13 +28,12 @@ use crate::protocol::message::Mtime;
 use crate::protocol::path::WirePath;
 
 use super::cause::Refusal;
-use super::error::{Op, StorageError};
+use super::error::{Op, StorageError, Tries};
 use super::fair::{ClientId, FairQueue, Party};
 use super::part::Part;
 use super::root::Destination;
 use group::CommitGroup;
 use later::Later;
-pub(crate) use later::Tries;
 pub(crate) use touch::Touch;
 
 pub use crate::transfer::commit::{Durability, Replace};

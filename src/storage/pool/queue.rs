@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, oneshot};
 
 use super::{DISPOSALS, DiskHandle, DiskJob, Lane, Lost, Work};
-use crate::storage::error::{FILES_WAIT, FILES_WAITS_MAX, StorageError};
+use crate::storage::error::{FILES_WAIT, StorageError, Tries};
 use crate::storage::fair::ClientId;
 
 /// A connection's queue: the one that closes it.
@@ -64,15 +64,14 @@ impl DiskQueue {
         &self,
         look: impl Fn() -> Result<T, StorageError> + Send + Sync + 'static,
     ) -> Result<Result<T, StorageError>, Lost> {
-        let look = Arc::new(look);
-        for _ in 0..FILES_WAITS_MAX {
+        let (look, mut tries) = (Arc::new(look), Tries::default());
+        loop {
             let now = look.clone();
             match self.run(move || now()).await? {
-                Err(error) if error.is_passing() => tokio::time::sleep(FILES_WAIT).await,
+                Err(error) if tries.go_on(&error) => tokio::time::sleep(FILES_WAIT).await,
                 looked => return Ok(looked),
             }
         }
-        self.run(move || look()).await
     }
 
     /// Runs `f` on one of the threads, some time.

@@ -33,7 +33,7 @@ pub(crate) use self::left_out::{LeftOut, Recognise};
 use self::special::{kind_of, special, special_kind, special_left_out};
 use super::cause::Refusal;
 use super::dir::Dir;
-use super::error::{FILES_WAIT, FILES_WAITS_MAX, Op, StorageError, patiently};
+use super::error::{FILES_WAIT, Op, StorageError, Tries, patiently};
 use super::filter::Filters;
 use super::names::{NameRoom, NamesRead};
 use super::request::{Trees, WalkRequest};
@@ -67,7 +67,7 @@ pub(crate) fn walk(requests: Vec<WalkRequest>, filters: Filters, links: Links) -
         left_out: LeftOut::default(),
         followed: None,
         room: NameRoom::unbounded(),
-        waits: 0,
+        tries: Tries::default(),
         is_over: IsOver(Arc::new(|| false)),
     }
 }
@@ -94,7 +94,7 @@ pub(crate) struct Walk {
     /// For the names of the directories on the way down.
     room: NameRoom,
     /// How often it has waited for a descriptor for the next directory.
-    waits: u32,
+    tries: Tries,
     is_over: IsOver,
 }
 
@@ -224,11 +224,10 @@ impl Walk {
             DirListing::Open(dir, names) => (dir, names),
             DirListing::Top | DirListing::In(_) => {
                 let Err(error) = frame.open(self.names, &self.room) else {
-                    self.waits = 0;
+                    self.tries = Tries::default();
                     return None;
                 };
-                if error.is_passing() && self.waits < FILES_WAITS_MAX && !self.is_over() {
-                    self.waits += 1;
+                if !self.is_over() && self.tries.go_on(&error) {
                     thread::sleep(FILES_WAIT);
                     return None;
                 }
