@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use quinn::{Chunk, Connection, ConnectionError, ReadError, RecvStream, SendStream};
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use super::budget::{Account, Hold};
@@ -95,6 +96,7 @@ impl RangeStream {
         let (mut partial, mut is_unordered) = (Partial::default(), false);
         let mut next = read_first(&mut stream).await?;
         loop {
+            consume_budget().await;
             let chunk = match next.take() {
                 Some(chunk) => chunk,
                 None => {
@@ -114,8 +116,10 @@ impl RangeStream {
         self.pieces.rest.iter_mut().for_each(|chunk| chunk.bytes = Bytes::copy_from_slice(&chunk.bytes));
     }
 
-    /// The next content in whatever order it comes, each with its place in the range; `None` at the end of the stream.
+    /// The next content in whatever order it comes, each with its place in the range; `None` at the end of the stream. Leaves
+    /// others on its thread their turn, as reading from quinn's streams alone does not.
     pub(crate) async fn next(&mut self) -> Result<Option<Chunk>, ReadError> {
+        consume_budget().await;
         let next = match self.pieces.next() {
             Some(chunk) => Some(chunk),
             None => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, ReadError, RecvStream, SendStream};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::control::Control;
@@ -147,6 +148,7 @@ async fn take(
     let end = Instant::now() + length + ATTENTION_DEADLINE;
     let mut is_over = false;
     while !is_over {
+        consume_budget().await;
         tokio::select! {
             chunk = recv.read_chunk(usize::MAX, false) => match chunk {
                 Ok(Some(chunk)) => {
