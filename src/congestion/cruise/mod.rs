@@ -247,7 +247,7 @@ const EFFECT: f64 = 0.6;
 pub(super) struct Before {
     /// In bytes.
     pub(super) budget: f64,
-    /// A queue has stood at some time.
+    /// A queue has stood of late.
     pub(super) has_queue: bool,
     /// It would have, if the path has one: start-up or a drain are some rounds ago.
     is_settled: bool,
@@ -257,7 +257,7 @@ impl Before {
     fn new(model: &PathModel, at: &Moment) -> Self {
         Self {
             budget: at.budget,
-            has_queue: model.bandwidth.is_queue_seen() || model.is_queued(),
+            has_queue: model.bandwidth.is_queued_lately() || model.is_queued(),
             is_settled: at.phase_rounds > MEMORY_ROUNDS,
         }
     }
@@ -285,13 +285,15 @@ struct Trial {
 pub(super) struct LossTrial {
     trial: Option<Trial>,
     pause_until: Instant,
+    /// The last one began where a queue stood. Where none does any more, what it has found says nothing.
+    had_queue: bool,
     /// What the path loses by itself, as a trial has shown. Head-room for more, if it is our own doing, keeps it up.
     proven: f64,
 }
 
 impl LossTrial {
     pub(super) fn new(now: Instant) -> Self {
-        Self { trial: None, pause_until: now, proven: EXCESS_MIN }
+        Self { trial: None, pause_until: now, had_queue: false, proven: EXCESS_MIN }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -312,7 +314,8 @@ impl LossTrial {
     /// Whether a block asks for a trial; `present`: what it would begin from.
     fn is_doubtful(&self, now: Instant, block: &LossBlock, present: &Before) -> bool {
         let is_unproven = present.is_settled && !present.has_queue && block.share * EFFECT > self.proven;
-        (block.excess || is_unproven) && now >= self.pause_until && !self.is_running()
+        let is_outdated = self.had_queue && !present.has_queue;
+        (block.excess || is_unproven) && (now >= self.pause_until || is_outdated) && !self.is_running()
     }
 
     /// Takes a block of a trial.
@@ -323,6 +326,7 @@ impl LossTrial {
         }
         let Trial { loss, before, .. } = self.trial.take()?;
         self.pause_until = now + PROBE_RTT_INTERVAL;
+        self.had_queue = before.has_queue;
         self.proven = block.share.max(EXCESS_MIN);
         let is_less = block.share < loss * EFFECT;
         Some(if is_less { TrialFinding::Overflow(before) } else { TrialFinding::Path(before) })

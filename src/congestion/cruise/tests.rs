@@ -193,3 +193,16 @@ fn the_next_trial_waits() {
     assert!(!trial.is_doubtful(now + PROBE_RTT_INTERVAL / 2, &excess, &QUEUED));
     assert!(trial.is_doubtful(now + PROBE_RTT_INTERVAL, &excess, &QUEUED));
 }
+
+#[test]
+fn what_was_found_where_a_queue_stood_says_nothing_where_none_does() {
+    let now = Instant::now();
+    let excess = LossBlock { share: 0.1, excess: true };
+    let empty = Before { has_queue: false, ..QUEUED };
+    for (before, is_tried) in [(QUEUED, true), (empty, false)] {
+        let mut trial = trial(now, excess.share, before);
+        assert_eq!(trial.measure(now, &excess), None);
+        assert!(trial.measure(now, &excess).is_some());
+        assert_eq!(trial.is_doubtful(now, &excess, &empty), is_tried, "{before:?}");
+    }
+}

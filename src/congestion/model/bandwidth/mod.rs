@@ -73,6 +73,11 @@ impl Bandwidth {
         self.full || self.policed
     }
 
+    /// Whether a queue stood of late.
+    pub(crate) fn is_queued_lately(&self) -> bool {
+        self.full
+    }
+
     /// Whether a queue has ever stood.
     pub(crate) fn is_queue_seen(&self) -> bool {
         self.queue_seen
