@@ -89,6 +89,7 @@ pub struct PathState {
     loss_bits: AtomicU64,
     window: AtomicU64,
     phase: AtomicU8,
+    pace: AtomicU64,
     acked: AtomicU64,
     acked_idle: AtomicU64,
 }
@@ -129,6 +130,15 @@ impl PathState {
     /// Bytes that were acknowledged, and those of them that were sent while there was nothing more to send.
     pub fn acked(&self) -> (u64, u64) {
         (self.acked.load(Relaxed), self.acked_idle.load(Relaxed))
+    }
+
+    /// Bytes of UDP payload per second at which packets should leave one by one; `None`: the bursts of quinn's pacer do no harm.
+    pub fn pace(&self) -> Option<f64> {
+        Some(self.pace.load(Relaxed) as f64).filter(|&pace| pace > 0.0)
+    }
+
+    pub(crate) fn set_pace(&self, pace: Option<f64>) {
+        self.pace.store(pace.map_or(0, |pace| pace as u64), Relaxed);
     }
 
     /// Reads all figures.
@@ -228,6 +238,8 @@ mechanisms! {
     Pressure,
     /// Holds a share of the path while others hold the queue.
     CompetitiveMode,
+    /// Packets leave one by one in competitive mode.
+    Pace,
     /// What the queue does when we withdraw a part of it says whose it is; without it, only what is left of it does.
     QueueResponse,
     /// Where no queue stands for longer than a drain of others, they are gone.

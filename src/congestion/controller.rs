@@ -9,7 +9,7 @@ use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
 use super::compete::{Competition, Pressure, Vacancy};
-use super::config::{ControllerConfig, Mechanism, PastPath, PathSnapshot, Phase};
+use super::config::{ControllerConfig, Mechanism, PastPath, PathSnapshot, PathState, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
 use super::model::round::{BURST_PACKETS, Round, SETTLE_ROUNDS};
@@ -32,6 +32,11 @@ const INITIAL_PACKETS: u64 = 96;
 /// The first flight leaves so many times as fast as its window would: in a fifth of the round trip. The rest of it is for
 /// what its answers earn. A slow path queues it either way.
 const FIRST_PACE: u64 = 4;
+/// Rate over that of the window while packets leave one by one: quinn's pacer has the same. With 1.1, 82 cells beside others
+/// missed a bound and not 69.
+const PACE_GAIN: f64 = 1.25;
+/// What tokio's timers can tell. A burst that a pace lets pass in that time is as fine as it gets.
+const TIMER_GRAIN: Duration = Duration::from_millis(1);
 /// The least window. quinn sends while in flight + one packet < window, so this holds what one acknowledgement waits for and
 /// a packet that may be lost of it; with less, each would wait for its timer.
 const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
@@ -84,6 +89,11 @@ impl PathController {
             vacancy: Vacancy::default(),
             competition: Competition::default(),
         }
+    }
+
+    /// The live figures of the path.
+    pub fn state(&self) -> &Arc<PathState> {
+        &self.config.state
     }
 
     /// Whether a bench has switched this off.
@@ -193,6 +203,21 @@ impl PathController {
         if self.model.min_rtt_filter.is_some() && self.model.bandwidth.is_known() {
             self.window = self.bounded(self.wanted_window(now) as u64);
         }
+        self.publish_pace();
+    }
+
+    pub(super) fn publish_pace(&self) {
+        self.config.state.set_pace(self.pace());
+    }
+
+    /// The pace at which packets are to leave one by one, in bytes per second. In competitive mode the queue is full, and takes
+    /// one or two of a burst: beside four BBR at 100 Mbit/s and 50 ms 30 % was lost in bursts, and 10 % one by one. Not while
+    /// competitive mode is tested: the bursts of that show what the path carries.
+    fn pace(&self) -> Option<f64> {
+        let pace = PACE_GAIN * self.window as f64 / self.model.sampler.smoothed_rtt()?.as_secs_f64();
+        let bursts = f64::from(BURST_PACKETS) * self.model.mtu as f64 / TIMER_GRAIN.as_secs_f64();
+        let is_paced = self.phase == Phase::Contested && self.competition.is_paced() && pace < bursts;
+        (is_paced && !self.is_without(Mechanism::Pace)).then_some(pace)
     }
 
     fn wanted_window(&self, now: Instant) -> f64 {
@@ -247,7 +272,7 @@ impl Controller for PathController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         self.first_flight_left = self.first_flight_left.saturating_sub(bytes);
         self.last_sent_packet = last_packet_number;
-        self.model.sampler.on_sent(now);
+        self.model.sampler.on_sent(now, self.pace().is_some());
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {

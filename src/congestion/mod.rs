@@ -1,10 +1,11 @@
 //! Our congestion controller: a rate model for links that lose packets at random.
 //!
-//! Loss is noise until an experiment shows otherwise; a standing queue is the signal. It sits on quinn's [`Controller`]
-//! trait, whose only actuator is the window: quinn's pacer sends at `1.25 × window / srtt` whatever a controller thinks, so
-//! the window itself limits and the pacer only smooths. [`PathController`] is quinn's callbacks; `model/` observes and holds each
-//! estimate once; the experiments send more or less than the model would and say what they found; one table (`phases`) says
-//! what follows.
+//! Loss is noise until an experiment shows otherwise; a standing queue is the signal. It sits on quinn's [`Controller`] trait,
+//! whose only actuator is the window: quinn's pacer sends at `1.25 × window / srtt` whatever a controller thinks, so the window
+//! itself limits and the pacer only smooths, in bursts of ten packets. Where those do harm, [`PathState`] shows a pace at which
+//! packets leave the socket one by one (`transport/udp/pacing`). [`PathController`] is quinn's callbacks; `model/` observes and
+//! holds each estimate once; the experiments send more or less than the model would and say what they found; one table
+//! (`phases`) says what follows.
 //!
 //! # The model
 //! While cruising, once per ACK:
@@ -59,14 +60,15 @@
 //! would hold drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
-//! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. What the path carries is the
-//! median of its trains, between which the packets of others come. Every scheduled drain tests whether they are still there, by
-//! a part of the queue alone: that much more of it goes than we have withdrawn shows that all of them stood aside, which only
-//! our own kind does. When a long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied it, and
-//! competitive mode goes on without another drain. Where no queue stands for longer than a drain of theirs, they are gone
-//! without a test, and growth as in start-up takes what they had; where others keep the queue short although we do not yield,
-//! they are of our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the
-//! queue full for ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment
+//! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep full
+//! takes one or two packets of a burst, so packets leave one by one, unless losses show that even so it is too much. What the
+//! path carries is the median of its trains, between which the packets of others come. Every scheduled drain tests whether they
+//! are still there, by a part of the queue alone: that much more of it goes than we have withdrawn shows that all of them stood
+//! aside, which only our own kind does. When a long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied
+//! it, and competitive mode goes on without another drain. Where no queue stands for longer than a drain of theirs, they are
+//! gone without a test, and growth as in start-up takes what they had; where others keep the queue short although we do not
+//! yield, they are of our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep
+//! the queue full for ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment
 //! without a drain, as BBR and CUBIC let it, it was theirs. When they have gone before they were seen, a path of which we get
 //! only a part shows no queue any more, and start-up takes the rest.
 //!
@@ -107,14 +109,13 @@
 //! 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Where each
 //! of many flows of ours would get less than about ten packets per round trip, they may take each other for strangers while
 //! they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, two fifths for long. Beside several BBR
-//! in a queue of a round trip or less a third is lost, as theirs is, and on slow paths a fifth of the link is ours and not a
-//! third, since quinn sends ten packets at once, of which a full queue takes few. Beside CUBIC on a path of 200 ms it can take
-//! tens of seconds to get more than a tenth. Who comes after several of Linux's BBR, whose queue is full all the time, gets a
-//! hundredth of the link until they empty it for their ProbeRTT, and now and then for longer: the spacing of the few packets
-//! that get through hides how fast the path is. A path that by itself floods is taken for an overfull one, and little of it is
-//! used. A policer that lets more through later is followed slowly. A queue that marks whatever waits for a millisecond (L4S's
-//! step) marks bursts of ours, too, and those of a CUBIC that yields to each mark, which keeps next to nothing beside us there.
-//! A rate limit is no business of the window's: it is held at the socket (`throttle`).
+//! in a queue of a round trip or less a tenth is lost, and where it is half a round trip on slow paths, a fifth of the link is
+//! ours and not a third. Beside CUBIC on a path of 200 ms it can take tens of seconds to get more than a tenth. Who comes after
+//! several of Linux's BBR, whose queue is full all the time, gets a hundredth of the link until they empty it for their
+//! ProbeRTT. A path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more
+//! through later is followed slowly. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours,
+//! too, and those of a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business
+//! of the window's: it is held at the socket (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 

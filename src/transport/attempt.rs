@@ -76,7 +76,7 @@ pub(super) fn open_endpoint(
     tuning: &Tuning,
     heard: &Heard,
 ) -> Result<(Endpoint, Granted), TransportError> {
-    let (throttle, duplicates) = (tuning.throttle.as_ref(), &tuning.duplicates);
+    let throttle = tuning.throttle.as_ref();
     let addr = tuning.local.unwrap_or_else(|| match peer {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -88,7 +88,8 @@ pub(super) fn open_endpoint(
     let (socket, granted) = socket::bind(addr).map_err(refused)?;
     let packet_max = mtu_bound(peer, throttle).min(packet_max(granted, throttle));
     let config = endpoint_config(packet_max);
-    let socket = socket::attach(socket, granted, packet_max, throttle, duplicates).map_err(refused)?;
+    let socket =
+        socket::attach(socket, granted, packet_max, throttle, &tuning.duplicates, &tuning.pacing).map_err(refused)?;
     let runtime = Arc::new(TokioRuntime);
     let endpoint = Endpoint::new_with_abstract_socket(config, None, heard.wrap(socket), runtime).map_err(refused)?;
     Ok((endpoint, granted))

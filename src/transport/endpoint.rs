@@ -79,8 +79,9 @@ impl Listener {
         let mut config = endpoint_config(packet_max);
         let bound = socket.local_addr().map_err(refused)?;
         survive_restarts(&mut config, &server_seed(restart_seed, bound));
-        let socket = socket::attach(socket, granted, packet_max, tuning.throttle.as_ref(), &tuning.duplicates)
-            .map_err(refused)?;
+        let socket =
+            socket::attach(socket, granted, packet_max, tuning.throttle.as_ref(), &tuning.duplicates, &tuning.pacing)
+                .map_err(refused)?;
         let endpoint =
             Endpoint::new_with_abstract_socket(config, Some(base.clone()), socket, runtime).map_err(refused)?;
         let local_addr = endpoint.local_addr().map_err(refused)?;

@@ -19,6 +19,7 @@ use super::limits::{
 };
 use super::udp::Duplicates;
 use super::udp::Granted;
+use super::udp::Pacing;
 use super::udp::Throttle;
 use super::udp::route;
 
@@ -38,6 +39,8 @@ pub struct Tuning {
     pub local: Option<SocketAddr>,
     /// Copies of what leaves while a lossy link stands nearly empty.
     pub duplicates: Duplicates,
+    /// The paces of the connections.
+    pub pacing: Pacing,
 }
 
 impl Tuning {
@@ -50,13 +53,14 @@ impl Tuning {
             throttle: None,
             local: None,
             duplicates: Duplicates::default(),
+            pacing: Pacing::default(),
         }
     }
 }
 
 impl fmt::Debug for Tuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { controller: _, thin_acks, idle_timeout, throttle, local, duplicates: _ } = self;
+        let Self { controller: _, thin_acks, idle_timeout, throttle, local, duplicates: _, pacing: _ } = self;
         let mut all = f.debug_struct("Tuning");
         all.field("thin_acks", thin_acks)
             .field("idle_timeout", idle_timeout)
@@ -97,7 +101,7 @@ pub fn transport_config(tuning: &Tuning, side: Side, peer: SocketAddr) -> Transp
         .keep_alive_interval((side == Side::Client).then_some(keep_alive))
         .max_idle_timeout(Some(idle_timeout(tuning.idle_timeout)))
         .congestion_controller_factory(Arc::new(Opening(
-            tuning.duplicates.watch(peer, Arc::clone(&tuning.controller)),
+            tuning.duplicates.watch(peer, tuning.pacing.watch(peer, Arc::clone(&tuning.controller))),
         )));
     config
 }

@@ -404,6 +404,17 @@ fn what_a_competitor_had_is_taken_within_three_seconds_after_it_has_gone() {
     }
 }
 
+/// A full queue takes one or two packets of a burst: in bursts a third was lost there.
+#[test]
+fn beside_several_bbr_little_is_lost() {
+    let mut scenario = Scenario::new(LinkConfig::new(100 * MBIT, ms(50)), FlowConfig::tcp(Control::Bbr1));
+    scenario.flows.extend((1..4).map(|_| FlowConfig::tcp(Control::Bbr1)));
+    scenario.flows.push(FlowConfig { start: secs(5), ..FlowConfig::new(ours()) });
+    (scenario.measure_from, scenario.end) = (secs(10), secs(25));
+    let ours = &run(&scenario, &Tls::generate()).flows[4];
+    assert!(ours.share > 0.2 && ours.resent < 0.2, "{} of the link, {} sent twice", ours.share, ours.resent);
+}
+
 /// A flow that comes late takes the queue of one who never lets it become shorter for a part of the path.
 #[test]
 fn a_queue_that_stood_before_us_is_seen_to_be_a_competitors() {

@@ -4,7 +4,7 @@ const MS: Duration = Duration::from_millis(1);
 
 /// One batch of ten packets of which four follow the first ones after so many microseconds.
 fn train(model: &mut PathModel, start: Instant, micros: u64) {
-    model.sampler.on_sent(start);
+    model.sampler.on_sent(start, false);
     let first = start + 50 * MS;
     for (at, packets) in [(first, 5), (first + Duration::from_micros(micros), 4)] {
         (0..packets).for_each(|_| model.sampler.on_ack(at, start, 1200));

@@ -87,6 +87,7 @@ impl PathController {
             Phase::Cruise => self.enter_cruise(),
             Phase::Contested => self.enter_contested(now),
         }
+        self.publish_pace();
     }
 
     pub(super) fn moment(&self, now: Instant) -> Moment {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use quinn::udp::{RecvMeta, Transmit};
+use quinn::udp::{EcnCodepoint, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
 /// A layer on top of a socket. The calls that it does not define here are those of the socket below it.
@@ -80,5 +80,48 @@ impl<L: Layer> AsyncUdpSocket for Layered<L> {
 
     fn may_fragment(&self) -> bool {
         self.0.below().may_fragment()
+    }
+}
+
+/// A [`Transmit`] that is kept.
+#[derive(Debug)]
+pub(super) struct KeptTransmit {
+    destination: SocketAddr,
+    ecn: Option<EcnCodepoint>,
+    contents: Vec<u8>,
+    segment_size: Option<usize>,
+    src_ip: Option<IpAddr>,
+}
+
+impl KeptTransmit {
+    pub(super) fn new(transmit: &Transmit<'_>) -> Self {
+        let Transmit { destination, ecn, contents, segment_size, src_ip } = *transmit;
+        Self { destination, ecn, contents: contents.to_vec(), segment_size, src_ip }
+    }
+
+    /// The packets of a call, each for a call of its own.
+    pub(super) fn each(transmit: &Transmit<'_>) -> impl Iterator<Item = Self> {
+        let Transmit { destination, ecn, contents, segment_size, src_ip } = *transmit;
+        let one =
+            move |contents: &[u8]| Self { destination, ecn, contents: contents.to_vec(), segment_size: None, src_ip };
+        contents.chunks(segment_size.unwrap_or(contents.len()).max(1)).map(one)
+    }
+
+    /// Bytes of its packets.
+    pub(super) fn len(&self) -> usize {
+        self.contents.len()
+    }
+
+    pub(super) fn transmit(&self) -> Transmit<'_> {
+        let Self { destination, ecn, ref contents, segment_size, src_ip } = *self;
+        Transmit { destination, ecn, contents, segment_size, src_ip }
+    }
+}
+
+/// An IPv4 peer of a dual-stack socket is the same under both of its addresses.
+pub(super) fn plain(peer: SocketAddr) -> SocketAddr {
+    match peer.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
+        IpAddr::V6(_) => peer,
     }
 }

@@ -7,6 +7,7 @@
 //! | `split` | large packets in calls that the kernel takes |
 //! | [`throttle`](Throttle) | a limit on bytes per second |
 //! | [`duplicates`](Duplicates) | packets that leave several times |
+//! | [`pacing`](Pacing) | packets that leave one by one |
 //! | `heard` | notes when a packet arrived |
 //! | `layer` | what all layers have in common |
 //! | `route`, `changes` | what the system knows of the way to a peer, and when that changes |
@@ -15,6 +16,7 @@ mod changes;
 mod duplicates;
 mod heard;
 mod layer;
+mod pacing;
 pub(super) mod route;
 mod shortage;
 pub(super) mod socket;
@@ -26,6 +28,7 @@ pub(crate) use changes::RouteChanges;
 pub(crate) use duplicates::Duplicates;
 pub(crate) use duplicates::send_urgently;
 pub(super) use heard::Heard;
+pub(crate) use pacing::Pacing;
 pub(crate) use route::{find_route, source_of};
 pub use socket::Granted;
 pub(crate) use socket::{SOCKET_BUFFER_BYTES, examine_socket};

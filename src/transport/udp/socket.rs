@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::system::Udp;
 use super::throttle::Throttle;
-use super::{Duplicates, split};
+use super::{Duplicates, Pacing, split};
 
 /// Bytes asked for in each direction: 64 ms of 1 Gbit/s, which no scheduling pause outlasts.
 pub(crate) const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
@@ -105,20 +105,22 @@ pub(crate) fn adopt(socket: UdpSocket) -> io::Result<(UdpSocket, Granted)> {
 }
 
 /// Hands a socket with these buffers, which takes packets of up to `packet_max` bytes, to QUIC, behind the limit if there
-/// is one, and what copies what leaves while a lossy link is nearly empty.
+/// is one, what copies what leaves while a lossy link is nearly empty, and what lets packets go one by one.
 pub(crate) fn attach(
     socket: UdpSocket,
     granted: Granted,
     packet_max: u16,
     throttle: Option<&Throttle>,
     duplicates: &Duplicates,
+    pacing: &Pacing,
 ) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = split::wrap(Arc::new(Udp::new(socket, granted.receive)?), packet_max);
     // Copies come first, so that the limit holds for them too.
-    Ok(duplicates.wrap(match throttle {
+    let socket = duplicates.wrap(match throttle {
         Some(throttle) => throttle.wrap(socket),
         None => socket,
-    }))
+    });
+    Ok(pacing.wrap(socket))
 }
 
 /// Asks for large buffers. What comes of it is read back by [`granted`], so a refusal is no error here.

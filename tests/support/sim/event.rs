@@ -19,6 +19,11 @@ pub(super) enum Event {
     Receive {
         host: usize,
     },
+    /// A packet that was paced leaves its host.
+    Leave {
+        host: usize,
+        packet: Packet,
+    },
     /// A managed queue may send its next packet.
     Depart {
         way: usize,

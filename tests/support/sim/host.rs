@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use qft::congestion::{PathController, PathState};
 use qft::transport::limits::{ACK_DELAY_MAX, INITIAL_RTT, MTU_COOLDOWN, MTU_NETWORK, PACKET_THRESHOLD, RECEIVE_WINDOW};
 use quinn_proto::{
     AckFrequencyConfig, ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, Endpoint,
@@ -73,6 +74,8 @@ impl Receiver {
 pub struct Host {
     endpoint: Endpoint,
     connection: Option<(ConnectionHandle, Connection)>,
+    /// Where the client's controller shows its pace, if it is one of ours.
+    path: Option<Arc<PathState>>,
     app: App,
     peer: SocketAddr,
     /// Datagrams that arrived and were not looked at yet.
@@ -101,6 +104,7 @@ impl Host {
         Self {
             endpoint: Endpoint::new(Arc::new(endpoint), config, true, None),
             connection: None,
+            path: None,
             app,
             peer,
             inbox: Vec::new(),
@@ -113,7 +117,10 @@ impl Host {
         let mut config = ClientConfig::new(tls.client.clone());
         config.transport_config(Arc::new(transport(flow)));
         let connected = self.endpoint.connect(now, config, self.peer, tls.server_name());
-        self.connection = Some(connected.expect("the address and the name are valid"));
+        let (handle, connection) = connected.expect("the address and the name are valid");
+        let controller = connection.congestion_state().clone_box().into_any().downcast::<PathController>();
+        self.path = controller.ok().map(|ours| ours.state().clone());
+        self.connection = Some((handle, connection));
     }
 
     /// Keeps a datagram from the link until the host wakes. Says whether it is the first that waits.
@@ -203,6 +210,11 @@ impl Host {
         if let Some((_, connection)) = &mut self.connection {
             self.app.write(connection);
         }
+    }
+
+    /// Bytes per second at which packets leave one by one, where that is asked for.
+    pub fn pace(&self) -> Option<f64> {
+        self.path.as_ref()?.pace()
     }
 
     pub fn window(&self) -> u64 {

@@ -36,6 +36,8 @@ struct World<'a> {
     outbox: Vec<Packet>,
     /// The earliest timer of each host that is queued already, so that each is queued once.
     timers: Vec<Option<u64>>,
+    /// When the next packet of each host may leave, where packets leave one by one.
+    free: Vec<u64>,
     /// Decides how late machines are.
     rng: Rng,
     marks: Vec<Mark>,
@@ -82,6 +84,7 @@ impl<'a> World<'a> {
             ways: [scenario.forward, scenario.reverse]
                 .map(|config| Way::new(config, measure_from, Rng::new(rng.next_u64()))),
             outbox: Vec::new(),
+            free: vec![0; timers.len()],
             timers,
             rng: Rng::new(rng.next_u64()),
             marks: vec![Mark::default(); scenario.flows.len()],
@@ -133,6 +136,7 @@ impl<'a> World<'a> {
                 }
             }
             Event::Receive { host } => self.receive(host),
+            Event::Leave { host, packet } => self.send(host, packet),
             Event::Depart { way } => self.depart(way),
             Event::Timer { host } => {
                 if self.timers[host] == Some(self.now) {
@@ -189,9 +193,23 @@ impl<'a> World<'a> {
     fn drive(&mut self, index: usize) {
         let mut outbox = std::mem::take(&mut self.outbox);
         self.hosts[index].drive(self.base, self.now, |packet| outbox.push(packet));
-        outbox.drain(..).for_each(|packet| self.send(index, packet));
+        let pace = self.hosts[index].host().and_then(|host| host.pace());
+        outbox.drain(..).for_each(|packet| self.leave(index, packet, pace));
         self.outbox = outbox;
         self.arm(index);
+    }
+
+    /// Lets a packet leave its host: at once, or by a timer when those before it have left.
+    fn leave(&mut self, host: usize, packet: Packet, pace: Option<f64>) {
+        let at = self.free[host].max(self.now);
+        if let Some(pace) = pace {
+            self.free[host] = at + (packet.bytes() as f64 / pace * 1e9) as u64;
+        }
+        if at == self.now {
+            self.send(host, packet);
+        } else {
+            self.schedule(at.next_multiple_of(nanos(self.scenario.timer_grain).max(1)), Event::Leave { host, packet });
+        }
     }
 
     /// Puts a packet of the host `from` on the link.

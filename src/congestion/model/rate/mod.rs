@@ -23,6 +23,8 @@ struct SendState {
     /// Send time of the packet whose ACK was the latest when this batch went out.
     first_sent: Instant,
     app_limited: bool,
+    /// Its packets left one by one: their spacing is that of the sender.
+    is_paced: bool,
 }
 
 /// One measurement, from the newest packet of one ACK.
@@ -158,7 +160,7 @@ impl RateSampler {
         self.delivered
     }
 
-    pub(crate) fn on_sent(&mut self, now: Instant) {
+    pub(crate) fn on_sent(&mut self, now: Instant, is_paced: bool) {
         if self.idle {
             self.idle = false;
             self.first_sent = now;
@@ -173,11 +175,17 @@ impl RateSampler {
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
             app_limited: self.limited_until.is_some(),
+            is_paced,
         });
     }
 
     pub(crate) fn on_smoothed_rtt(&mut self, smoothed: Duration, min: Duration) {
         self.undelayed.on_smoothed(smoothed, min);
+    }
+
+    /// The round trip as quinn smooths it, once it has.
+    pub(crate) fn smoothed_rtt(&self) -> Option<Duration> {
+        self.undelayed.smoothed
     }
 
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
@@ -207,7 +215,9 @@ impl RateSampler {
             self.limited_until = self.limited_until.filter(|&until| self.delivered <= until);
         }
         let batch = self.acked.take()?;
-        self.trains.on_ack(now, batch.at, self.acked_bytes);
+        if !batch.is_paced {
+            self.trains.on_ack(now, batch.at, self.acked_bytes);
+        }
         self.dispersion.on_ack(now, batch.at, self.delivered - self.dispersed);
         self.dispersed = self.delivered;
         self.first_sent = batch.at;

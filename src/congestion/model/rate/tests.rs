@@ -12,7 +12,7 @@ fn steady(sampler: &mut RateSampler, start: Instant, batches: u32) -> Vec<Sample
             (0..10).for_each(|_| sampler.on_ack(now, sent, 1000));
             samples.extend(sampler.on_end_acks(now, 40_000, false));
         }
-        sampler.on_sent(now);
+        sampler.on_sent(now, false);
     }
     samples
 }
@@ -44,8 +44,12 @@ fn compressed_acks_do_not_read_faster_than_what_was_sent() {
 
 /// One batch of ten packets, of which each of `acks` (time in microseconds, packets) acknowledges some.
 fn train(sampler: &mut RateSampler, start: Instant, acks: &[(u64, u32)]) {
+    train_sent(sampler, start, false, acks);
+}
+
+fn train_sent(sampler: &mut RateSampler, start: Instant, is_paced: bool, acks: &[(u64, u32)]) {
     let at = |micros| start + Duration::from_micros(micros);
-    sampler.on_sent(start);
+    sampler.on_sent(start, is_paced);
     for &(micros, packets) in acks {
         (0..packets).for_each(|_| sampler.on_ack(at(micros), start, 1200));
         sampler.on_end_acks(at(micros), 100_000, false);
@@ -70,7 +74,7 @@ fn an_ack_that_a_later_batch_caused_says_nothing_about_an_earlier_one() {
     let mut sampler = RateSampler::new(start);
     for batch in 0..8u32 {
         let sent = start + batch * 10 * MS;
-        sampler.on_sent(sent);
+        sampler.on_sent(sent, false);
         // The second half of the batch before it comes with the first half of this one, ten milliseconds later.
         let now = sent + 100 * MS;
         (0..5).for_each(|_| sampler.on_ack(now, sent - 10 * MS, 1200));
@@ -84,10 +88,10 @@ fn an_ack_that_a_later_batch_caused_says_nothing_about_an_earlier_one() {
 fn what_was_sent_in_an_idle_spell_is_marked() {
     let start = Instant::now();
     let mut sampler = RateSampler::new(start);
-    sampler.on_sent(start);
+    sampler.on_sent(start, false);
     sampler.on_ack(start + MS, start, 1000);
     assert!(sampler.on_end_acks(start + MS, 5000, true).is_some());
-    sampler.on_sent(start + 2 * MS);
+    sampler.on_sent(start + 2 * MS, false);
     sampler.on_ack(start + 3 * MS, start + 2 * MS, 1000);
     assert!(sampler.on_end_acks(start + 3 * MS, 4000, false).expect("acknowledged").app_limited);
 }
@@ -96,11 +100,11 @@ fn what_was_sent_in_an_idle_spell_is_marked() {
 fn the_first_flight_after_an_idle_spell_is_marked_and_the_next_one_is_not() {
     let start = Instant::now();
     let mut sampler = RateSampler::new(start);
-    sampler.on_sent(start);
+    sampler.on_sent(start, false);
     sampler.on_ack(start + MS, start, 1000);
     sampler.on_end_acks(start + MS, 0, true);
     for (at, marked) in [(10, true), (12, false)] {
-        sampler.on_sent(start + at * MS);
+        sampler.on_sent(start + at * MS, false);
         sampler.on_ack(start + (at + 1) * MS, start + at * MS, 1000);
         let sample = sampler.on_end_acks(start + (at + 1) * MS, 9000, false).expect("acknowledged");
         assert_eq!(sample.app_limited, marked, "sent at {at} ms");
@@ -156,4 +160,16 @@ fn a_few_packets_show_nothing() {
     let mut dispersion = Dispersion::default();
     (0..3).for_each(|batch| dispersion.on_ack(start + (100 + batch) * MS, start + batch * MS, BATCH));
     assert_eq!(dispersion.shown(), None);
+}
+
+#[test]
+fn what_left_one_by_one_says_nothing_of_the_slowest_link() {
+    let start = Instant::now();
+    for (is_paced, known) in [(false, true), (true, false)] {
+        let mut sampler = RateSampler::new(start);
+        for batch in 0..4u32 {
+            train_sent(&mut sampler, start + batch * 10 * MS, is_paced, &[(50_000, 5), (50_400, 5)]);
+        }
+        assert_eq!(sampler.train_rates().is_some(), known, "paced: {is_paced}");
+    }
 }

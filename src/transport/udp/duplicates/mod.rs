@@ -19,18 +19,18 @@ mod watch;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use quinn::AsyncUdpSocket;
 use quinn::congestion::ControllerFactory;
-use quinn::udp::{EcnCodepoint, Transmit};
+use quinn::udp::Transmit;
 
 pub(crate) use self::watch::send_urgently;
 use self::watch::{Ledger, WatchedFactory};
-use super::layer::{Layer, layered};
+use super::layer::{KeptTransmit, Layer, layered, plain};
 
 /// Part of a round trip between a packet and its duplicate, and between duplicates.
 const GAP_SHARE: u32 = 32;
@@ -105,14 +105,6 @@ impl Duplicates {
     }
 }
 
-/// An IPv4 peer of a dual-stack socket is the same under both of its addresses.
-fn plain(peer: SocketAddr) -> SocketAddr {
-    match peer.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
-        IpAddr::V6(_) => peer,
-    }
-}
-
 /// A socket that duplicates.
 #[derive(Debug)]
 struct DuplicatingSocket {
@@ -122,7 +114,7 @@ struct DuplicatingSocket {
 
 impl DuplicatingSocket {
     /// Sends a packet again, a bounded number of times. One that finds the socket full is not missed.
-    fn repeat(&self, packet: Packet, count: u32, gap: Duration) {
+    fn repeat(&self, packet: KeptTransmit, count: u32, gap: Duration) {
         // Only an endpoint that outlives its runtime sends outside of one.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (inner, duplicates) = (self.inner.clone(), self.duplicates.clone());
@@ -137,27 +129,6 @@ impl DuplicatingSocket {
     }
 }
 
-/// A [`Transmit`] that is kept.
-struct Packet {
-    destination: SocketAddr,
-    ecn: Option<EcnCodepoint>,
-    contents: Vec<u8>,
-    segment_size: Option<usize>,
-    src_ip: Option<IpAddr>,
-}
-
-impl Packet {
-    fn new(transmit: &Transmit<'_>) -> Self {
-        let Transmit { destination, ecn, contents, segment_size, src_ip } = *transmit;
-        Self { destination, ecn, contents: contents.to_vec(), segment_size, src_ip }
-    }
-
-    fn transmit(&self) -> Transmit<'_> {
-        let Self { destination, ecn, ref contents, segment_size, src_ip } = *self;
-        Transmit { destination, ecn, contents, segment_size, src_ip }
-    }
-}
-
 impl Layer for DuplicatingSocket {
     fn below(&self) -> &Arc<dyn AsyncUdpSocket> {
         &self.inner
@@ -166,7 +137,7 @@ impl Layer for DuplicatingSocket {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         self.inner.try_send(transmit)?;
         if let Some((count, gap)) = self.duplicates.of(transmit) {
-            self.repeat(Packet::new(transmit), count, gap);
+            self.repeat(KeptTransmit::new(transmit), count, gap);
         }
         Ok(())
     }
