@@ -43,6 +43,8 @@ pub const ACK_EVERY: u32 = 4;
 pub const ACK_EVERY_LOOPBACK: u32 = 9;
 /// Longest that the peer may hold an acknowledgement back.
 pub const ACK_DELAY_MAX: Duration = Duration::from_millis(10);
+/// What tokio's timers can tell.
+pub const TIMER_GRAIN: Duration = Duration::from_millis(1);
 /// Round trip assumed before the first measurement: a lost first packet is sent again after three of them.
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Silence that ends a connection.

@@ -25,9 +25,6 @@ const PRESSURE_QUEUE: f64 = 1.75;
 /// only where a queue has gone by itself, which is never ours: beside four BBR of Linux's, whose full queue drops a third of
 /// our bursts.
 const STEP: f64 = 0.06;
-/// BBR's gain of the window over the product.
-const CWND_GAIN: f64 = 2.0;
-
 /// How long the queue has been much longer than our own kind makes it, in round trips: [`MEMORY_ROUNDS`] of it are someone else's
 /// doing. As many without more than our own kind makes, while we hold a share, show that only our own kind is there.
 #[derive(Debug, Clone, Default)]
@@ -192,11 +189,9 @@ impl Experiment for Competition {
     }
 
     /// Bandwidth that is there without any queue is the flow's own whoever else is there; chance losses would take it from
-    /// a small window. One so small that no burst of ours gets through in one piece does not show what it is a part of: it grows
-    /// as BBR's does until it shows that.
+    /// a small window.
     fn window(&self, model: &PathModel, _: &Moment) -> f64 {
-        let gain = if model.train_rates().is_some() { 1.0 } else { CWND_GAIN };
-        self.hold.as_ref().map_or(0.0, |hold| hold.window).max(gain * model.product() * model.headroom())
+        self.hold.as_ref().map_or(0.0, |hold| hold.window).max(model.product() * model.headroom())
     }
 
     fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<CompetitionEnd> {

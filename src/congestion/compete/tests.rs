@@ -124,13 +124,20 @@ fn beside_whoever_lets_the_queue_go_by_himself_twice_as_much_of_the_share_comes_
 }
 
 #[test]
-fn a_window_that_does_not_show_what_the_path_carries_grows_as_that_of_bbr() {
+fn packets_leave_one_by_one_until_losses_have_once_halved_the_share() {
     let now = Instant::now();
-    let model = path(now, 50, 1.0);
     let mut competition = Competition::default();
+    assert!(!competition.is_paced());
     competition.begin(0, 0.0);
-    assert!(model.train_rates().is_none());
-    assert_eq!(competition.window(&model, &moment(now, 1)), CWND_GAIN * model.product());
+    let mut model = path(now, 50, 1.0);
+    let mut paced_after = |lost: u64| {
+        model.samples.lost = lost * MTU;
+        competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
+        competition.is_paced()
+    };
+    assert_eq!([0, 1000, 0, 0].map(&mut paced_after), [true, false, false, false]);
+    competition.begin(0, 0.0);
+    assert!(competition.is_paced());
 }
 
 /// Rounds until a part of the path of this size, with such a queue, is taken for what others have left.

@@ -117,11 +117,3 @@ impl KeptTransmit {
         Transmit { destination, ecn, contents, segment_size, src_ip }
     }
 }
-
-/// An IPv4 peer of a dual-stack socket is the same under both of its addresses.
-pub(super) fn plain(peer: SocketAddr) -> SocketAddr {
-    match peer.ip().to_canonical() {
-        ip @ IpAddr::V4(_) => SocketAddr::new(ip, peer.port()),
-        IpAddr::V6(_) => peer,
-    }
-}

@@ -10,8 +10,10 @@
 //! | [`pacing`](Pacing) | packets that leave one by one |
 //! | `heard` | notes when a packet arrived |
 //! | `layer` | what all layers have in common |
+//! | `by_peer` | what layers know of the connections to each peer |
 //! | `route`, `changes` | what the system knows of the way to a peer, and when that changes |
 
+mod by_peer;
 mod changes;
 mod duplicates;
 mod heard;

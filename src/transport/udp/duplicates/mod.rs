@@ -16,12 +16,11 @@
 mod idle_budget;
 mod watch;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use quinn::AsyncUdpSocket;
@@ -30,12 +29,13 @@ use quinn::udp::Transmit;
 
 pub(crate) use self::watch::send_urgently;
 use self::watch::{Ledger, WatchedFactory};
-use super::layer::{KeptTransmit, Layer, layered, plain};
+use super::by_peer::ByPeer;
+use super::layer::{KeptTransmit, Layer, layered};
+use crate::transport::limits::TIMER_GRAIN;
 
 /// Part of a round trip between a packet and its duplicate, and between duplicates.
 const GAP_SHARE: u32 = 32;
-/// The gap is at least what a timer can tell, and at most longer than the bursts in which a queue overflows.
-const GAP_MIN: Duration = Duration::from_millis(1);
+/// The gap is at most longer than the bursts in which a queue overflows.
 const GAP_MAX: Duration = Duration::from_millis(10);
 
 /// The duplicates that the sockets of one tuning make. Clones share it.
@@ -47,8 +47,7 @@ struct DuplicatesInner {
     /// Something was lost on some path. Before, nobody is looked up.
     begun: AtomicBool,
     made: AtomicU64,
-    /// By address, in the form of its own family.
-    ledgers: RwLock<HashMap<SocketAddr, Weak<Ledger>>>,
+    ledgers: ByPeer<Ledger>,
 }
 
 impl fmt::Debug for Duplicates {
@@ -81,27 +80,16 @@ impl Duplicates {
         self.0.begun.store(true, Ordering::Relaxed);
     }
 
-    /// A new connection; those that have ended are forgotten.
-    fn enter(&self, peer: SocketAddr, ledger: &Arc<Ledger>) {
-        let mut ledgers = self.0.ledgers.write().expect("no holder panics");
-        if ledgers.len() == ledgers.capacity() {
-            ledgers.retain(|_, ledger| ledger.strong_count() > 0);
-        }
-        ledgers.insert(plain(peer), Arc::downgrade(ledger));
-    }
-
     /// How often a packet that has left is to leave again, and with what time between.
     fn of(&self, transmit: &Transmit<'_>) -> Option<(u32, Duration)> {
         if !self.0.begun.load(Ordering::Relaxed) {
             return None;
         }
-        let ledgers = self.0.ledgers.read().expect("no holder panics");
-        let ledger = ledgers.get(&plain(transmit.destination))?.upgrade()?;
-        drop(ledgers);
+        let ledger = self.0.ledgers.get(transmit.destination)?;
         let mut state = ledger.state();
         let rtt = state.far()?;
         let duplicates = state.idle.on_sent(Instant::now(), transmit.contents.len());
-        (duplicates > 0).then(|| (duplicates, (rtt / GAP_SHARE).clamp(GAP_MIN, GAP_MAX)))
+        (duplicates > 0).then(|| (duplicates, (rtt / GAP_SHARE).clamp(TIMER_GRAIN, GAP_MAX)))
     }
 }
 

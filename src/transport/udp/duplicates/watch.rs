@@ -55,7 +55,7 @@ pub(super) struct WatchedFactory {
 impl ControllerFactory for WatchedFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let ledger = Arc::new(Ledger::new(now));
-        self.duplicates.enter(self.peer, &ledger);
+        self.duplicates.0.ledgers.enter(self.peer, &ledger);
         let inner = self.inner.clone().build(now, current_mtu);
         Box::new(WatchedController { inner, ledger, duplicates: self.duplicates.clone() })
     }

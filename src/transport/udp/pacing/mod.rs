@@ -3,7 +3,7 @@
 //! quinn's pacer lets ten packets go at once, and so does a call of the kernel's. A queue that other flows keep full has room
 //! for one or two of them, whereas a flow that sends one by one finds room as often as its competitors do: beside one BBR at 30
 //! Mbit/s and 20 ms a quarter of ours was lost, and a twentieth so. The pace is that of the controller's
-//! [`PathState`](crate::congestion::PathState); where it gives none, nothing waits here.
+//! [`PathState`]; where it gives none, nothing waits here.
 //!
 //! What waits is less than a window, and leaves in less than a round trip.
 
@@ -14,8 +14,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Instant;
 
 use quinn::AsyncUdpSocket;
 use quinn::congestion::{Controller, ControllerFactory};
@@ -24,15 +24,15 @@ use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
 use self::lane::Lane;
-use super::layer::{KeptTransmit, Layer, layered, plain};
+use super::by_peer::ByPeer;
+use super::layer::{KeptTransmit, Layer, layered};
 use crate::congestion::{PathController, PathState};
-
-/// Until a packet that did not fit into the socket is tried again: what a timer can tell.
-const RETRY: Duration = Duration::from_millis(1);
+use crate::transport::canonical;
+use crate::transport::limits::TIMER_GRAIN;
 
 /// The paths of the connections that share a tuning, by which their packets are paced. Clones share it.
 #[derive(Clone, Default)]
-pub struct Pacing(Arc<RwLock<HashMap<SocketAddr, Weak<PathState>>>>);
+pub struct Pacing(Arc<ByPeer<PathState>>);
 
 impl fmt::Debug for Pacing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,25 +55,15 @@ impl Pacing {
         peer: SocketAddr,
         inner: Arc<dyn ControllerFactory + Send + Sync>,
     ) -> Arc<dyn ControllerFactory + Send + Sync> {
-        if plain(peer).ip().is_loopback() {
+        if canonical(peer).ip().is_loopback() {
             return inner;
         }
         Arc::new(PacedFactory { inner, pacing: self.clone(), peer })
     }
 
-    /// A new connection; those that have ended are forgotten.
-    fn enter(&self, peer: SocketAddr, path: &Arc<PathState>) {
-        let mut paths = self.0.write().expect("no holder panics");
-        if paths.len() == paths.capacity() {
-            paths.retain(|_, path| path.strong_count() > 0);
-        }
-        paths.insert(plain(peer), Arc::downgrade(path));
-    }
-
     /// The pace of packets to `peer`, in bytes per second.
     fn of(&self, peer: SocketAddr) -> Option<f64> {
-        let paths = self.0.read().expect("no holder panics");
-        paths.get(&plain(peer))?.upgrade()?.pace()
+        self.0.get(peer)?.pace()
     }
 }
 
@@ -89,7 +79,7 @@ impl ControllerFactory for PacedFactory {
         let controller = self.inner.clone().build(now, current_mtu);
         // Controllers of quinn's leave the pace to its pacer.
         if let Ok(ours) = controller.clone_box().into_any().downcast::<PathController>() {
-            self.pacing.enter(self.peer, ours.state());
+            self.pacing.0.enter(self.peer, ours.state());
         }
         controller
     }
@@ -122,7 +112,7 @@ impl PacedLine {
                 // Any other failure is that of a packet that is lost on its way.
                 if self.inner.try_send(&packet.transmit()).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
                 {
-                    lane.put_back(now, RETRY, packet);
+                    lane.put_back(now, TIMER_GRAIN, packet);
                     break;
                 }
             }
@@ -197,10 +187,10 @@ impl Layer for PacedSocket {
         }
         let (now, mut lanes) = (Instant::now(), line.lanes());
         // Behind those that wait already, if there are some.
-        if !is_paced && !lanes.contains_key(&plain(transmit.destination)) {
+        if !is_paced && !lanes.contains_key(&canonical(transmit.destination)) {
             return line.inner.try_send(transmit);
         }
-        let lane = lanes.entry(plain(transmit.destination)).or_insert_with(|| Lane::new(now));
+        let lane = lanes.entry(canonical(transmit.destination)).or_insert_with(|| Lane::new(now));
         KeptTransmit::each(transmit).for_each(|packet| lane.push(now, packet));
         if line.release(&mut lanes, now).is_some() {
             line.serve();
@@ -267,7 +257,7 @@ mod tests {
     /// A socket on which packets to port 1 are paced like that, where the pace stands, and what is sent.
     fn paced(pace: f64) -> (Arc<dyn AsyncUdpSocket>, Arc<PathState>, Told) {
         let (pacing, path, (tell, told)) = (Pacing::default(), Arc::<PathState>::default(), mpsc::unbounded_channel());
-        pacing.enter(peer(1), &path);
+        pacing.0.enter(peer(1), &path);
         path.set_pace(Some(pace));
         (pacing.wrap(Arc::new(ToldSocket(tell))), path, told)
     }
