@@ -16,7 +16,7 @@ use super::model::round::{BURST_PACKETS, Round, SETTLE_ROUNDS};
 use super::model::{PathModel, SHARED};
 use super::phases::{Experiment, PhaseEnd};
 use super::startup::{CarefulResume, LossCause, Startup};
-use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, INITIAL_RTT, MTU_JUMBO, TIMER_GRAIN};
+use crate::transport::limits::{ACK_EVERY, ACK_EVERY_LOOPBACK, INITIAL_RTT, MTU_JUMBO};
 
 /// [`SHARED`] of the rate of the flight that found the queue is believed to be ours to keep. Where another flow runs, ours has
 /// pushed it aside for the moment, and one that starts with all of that does not give it back for many seconds; on an empty path
@@ -32,9 +32,6 @@ const INITIAL_PACKETS: u64 = 96;
 /// The first flight leaves so many times as fast as its window would: in a fifth of the round trip. The rest of it is for
 /// what its answers earn. A slow path queues it either way.
 const FIRST_PACE: u64 = 4;
-/// Rate over that of the window while packets leave one by one: quinn's pacer has the same. With 1.1, 82 cells beside others
-/// missed a bound and not 69.
-const PACE_GAIN: f64 = 1.25;
 /// The least window. quinn sends while in flight + one packet < window, so this holds what one acknowledgement waits for and
 /// a packet that may be lost of it; with less, each would wait for its timer.
 const WINDOW_MIN_PACKETS: u64 = ACK_EVERY as u64 + 3;
@@ -208,15 +205,11 @@ impl PathController {
         self.config.state.set_pace(self.pace());
     }
 
-    /// The pace at which packets are to leave one by one, in bytes per second. In competitive mode the queue is full, and takes
-    /// one or two of a burst: beside four BBR at 100 Mbit/s and 50 ms 30 % was lost in bursts, and 10 % one by one. Not while
-    /// competitive mode is tested: the bursts of that show what the path carries.
+    /// The pace at which packets are to leave one by one, in bytes per second. Not while competitive mode is tested: the bursts of
+    /// that show what the path carries.
     fn pace(&self) -> Option<f64> {
-        let pace = PACE_GAIN * self.window as f64 / self.model.sampler.smoothed_rtt()?.as_secs_f64();
-        // What passes between two timers leaves in a burst anyway.
-        let bursts = f64::from(BURST_PACKETS) * self.model.mtu as f64 / TIMER_GRAIN.as_secs_f64();
-        let is_paced = self.phase == Phase::Contested && self.competition.is_paced() && pace < bursts;
-        (is_paced && !self.is_without(Mechanism::Pace)).then_some(pace)
+        let is_paced = self.phase == Phase::Contested && !self.is_without(Mechanism::Pace);
+        is_paced.then(|| self.competition.pace(&self.model, self.window))?
     }
 
     fn wanted_window(&self, now: Instant) -> f64 {

@@ -127,17 +127,19 @@ fn beside_whoever_lets_the_queue_go_by_himself_twice_as_much_of_the_share_comes_
 fn packets_leave_one_by_one_until_losses_have_once_halved_the_share() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    assert!(!competition.is_paced());
-    competition.begin(0, 0.0);
     let mut model = path(now, 50, 1.0);
+    model.sampler.on_smoothed_rtt(RTT, RTT);
+    let pace = |competition: &Competition, model: &PathModel| competition.pace(model, 10 * MTU);
+    assert_eq!(pace(&competition, &model), None);
+    competition.begin(0, 0.0);
     let mut paced_after = |lost: u64| {
         model.samples.lost = lost * MTU;
         competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
-        competition.is_paced()
+        pace(&competition, &model).is_some()
     };
     assert_eq!([0, 1000, 0, 0].map(&mut paced_after), [true, false, false, false]);
     competition.begin(0, 0.0);
-    assert!(competition.is_paced());
+    assert_eq!(pace(&competition, &model), Some(PACE_GAIN * (10 * MTU) as f64 / RTT.as_secs_f64()));
 }
 
 /// Rounds until a part of the path of this size, with such a queue, is taken for what others have left.

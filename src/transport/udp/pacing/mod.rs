@@ -7,7 +7,7 @@
 //!
 //! What waits is less than a window, and leaves in less than a round trip.
 
-mod lane;
+mod queue;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,7 +23,7 @@ use quinn::udp::Transmit;
 use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
-use self::lane::Lane;
+use self::queue::PacketQueue;
 use super::by_peer::ByPeer;
 use super::layer::{KeptTransmit, Layer, layered};
 use crate::congestion::{PathController, PathState};
@@ -43,9 +43,8 @@ impl fmt::Debug for Pacing {
 impl Pacing {
     /// Puts the pacing between a socket and its users.
     pub(super) fn wrap(&self, inner: Arc<dyn AsyncUdpSocket>) -> Arc<dyn AsyncUdpSocket> {
-        let line =
-            PacedLine { inner, pacing: self.clone(), lanes: Mutex::default(), is_served: AtomicBool::new(false) };
-        layered(PacedSocket(Arc::new(line)))
+        let pacer = Pacer { inner, pacing: self.clone(), queues: Mutex::default(), is_served: AtomicBool::new(false) };
+        layered(PacedSocket(Arc::new(pacer)))
     }
 
     /// Paces the connections to `peer` that will be made with these controllers. On the way to another end on this machine
@@ -87,89 +86,89 @@ impl ControllerFactory for PacedFactory {
 
 /// A socket that paces.
 #[derive(Debug)]
-struct PacedSocket(Arc<PacedLine>);
+struct PacedSocket(Arc<Pacer>);
 
 /// What waits before a socket.
 #[derive(Debug)]
-struct PacedLine {
+struct Pacer {
     inner: Arc<dyn AsyncUdpSocket>,
     pacing: Pacing,
-    lanes: Mutex<HashMap<SocketAddr, Lane>>,
-    /// A task looks after the lanes, as long as there are some.
+    queues: Mutex<HashMap<SocketAddr, PacketQueue>>,
+    /// A task looks after the queues, as long as there are some.
     is_served: AtomicBool,
 }
 
-impl PacedLine {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<SocketAddr, Lane>> {
-        self.lanes.lock().expect("no holder panics")
+impl Pacer {
+    fn queues(&self) -> MutexGuard<'_, HashMap<SocketAddr, PacketQueue>> {
+        self.queues.lock().expect("no holder panics")
     }
 
     /// Lets go what is due. Gives when to come again; `None`: nothing waits.
-    fn release(&self, lanes: &mut HashMap<SocketAddr, Lane>, now: Instant) -> Option<Instant> {
-        lanes.retain(|&peer, lane| {
+    fn release(&self, queues: &mut HashMap<SocketAddr, PacketQueue>, now: Instant) -> Option<Instant> {
+        queues.retain(|&peer, queue| {
             let pace = self.pacing.of(peer);
-            while let Some(packet) = lane.take_due(now, pace) {
+            while let Some(packet) = queue.take_due(now, pace) {
                 // Any other failure is that of a packet that is lost on its way.
                 if self.inner.try_send(&packet.transmit()).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
                 {
-                    lane.put_back(now, TIMER_GRAIN, packet);
+                    queue.put_back(now, TIMER_GRAIN, packet);
                     break;
                 }
             }
-            lane.due(now).is_some()
+            queue.due(now).is_some()
         });
-        lanes.values().filter_map(|lane| lane.due(now)).min()
+        queues.values().filter_map(|queue| queue.due(now)).min()
     }
 
-    /// Lets a task look after the lanes, unless one does.
+    /// Lets a task look after the queues, unless one does.
     fn serve(self: &Arc<Self>) {
         // Only an endpoint that outlives its runtime sends outside of one; what waits leaves with it.
         let Ok(runtime) = Handle::try_current() else { return };
         if !self.is_served.swap(true, Ordering::Relaxed) {
-            runtime.spawn(look_after(Served(Arc::downgrade(self))));
+            runtime.spawn(look_after(PacerTask(Arc::downgrade(self))));
         }
     }
 }
 
-impl Drop for PacedLine {
+impl Drop for Pacer {
     /// What was said last must not be lost with the socket.
     fn drop(&mut self) {
-        for lane in self.lanes.get_mut().expect("no holder panics").values_mut() {
-            while let Some(packet) = lane.take_due(Instant::now(), None) {
+        for queue in self.queues.get_mut().expect("no holder panics").values_mut() {
+            while let Some(packet) = queue.take_due(Instant::now(), None) {
                 let _ = self.inner.try_send(&packet.transmit());
             }
         }
     }
 }
 
-/// A line that a task looks after, until this is dropped: with its runtime, too.
-struct Served(Weak<PacedLine>);
+/// A pacer that a task looks after, until this is dropped: with its runtime, too.
+struct PacerTask(Weak<Pacer>);
 
-impl Drop for Served {
+impl Drop for PacerTask {
     fn drop(&mut self) {
-        if let Some(line) = self.0.upgrade() {
-            line.is_served.store(false, Ordering::Relaxed);
+        if let Some(pacer) = self.0.upgrade() {
+            pacer.is_served.store(false, Ordering::Relaxed);
         }
     }
 }
 
-impl Served {
-    /// Lets go what is due. Gives when to come again; `None`: nothing waits, and the line is looked after no longer.
+impl PacerTask {
+    /// Lets go what is due. Gives when to come again; `None`: nothing waits, and the pacer is looked after no longer.
     fn step(&mut self) -> Option<Instant> {
-        let line = self.0.upgrade()?;
-        let mut lanes = line.lanes();
-        let due = line.release(&mut lanes, Instant::now());
+        let pacer = self.0.upgrade()?;
+        let mut queues = pacer.queues();
+        let due = pacer.release(&mut queues, Instant::now());
         if due.is_none() {
             // Still locked, so that whoever comes next sees it.
-            line.is_served.store(false, Ordering::Relaxed);
+            pacer.is_served.store(false, Ordering::Relaxed);
             self.0 = Weak::new();
         }
         due
     }
 }
 
-async fn look_after(mut served: Served) {
-    while let Some(due) = served.step() {
+async fn look_after(mut task: PacerTask) {
+    while let Some(due) = task.step() {
         sleep_until(due.into()).await;
     }
 }
@@ -180,20 +179,20 @@ impl Layer for PacedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let line = &self.0;
+        let pacer = &self.0;
         let is_paced = self.0.pacing.of(transmit.destination).is_some();
-        if !is_paced && !line.is_served.load(Ordering::Relaxed) {
-            return line.inner.try_send(transmit);
+        if !is_paced && !pacer.is_served.load(Ordering::Relaxed) {
+            return pacer.inner.try_send(transmit);
         }
-        let (now, mut lanes) = (Instant::now(), line.lanes());
+        let (now, mut queues) = (Instant::now(), pacer.queues());
         // Behind those that wait already, if there are some.
-        if !is_paced && !lanes.contains_key(&canonical(transmit.destination)) {
-            return line.inner.try_send(transmit);
+        if !is_paced && !queues.contains_key(&canonical(transmit.destination)) {
+            return pacer.inner.try_send(transmit);
         }
-        let lane = lanes.entry(canonical(transmit.destination)).or_insert_with(|| Lane::new(now));
-        KeptTransmit::each(transmit).for_each(|packet| lane.push(now, packet));
-        if line.release(&mut lanes, now).is_some() {
-            line.serve();
+        let queue = queues.entry(canonical(transmit.destination)).or_insert_with(|| PacketQueue::new(now));
+        KeptTransmit::each(transmit).for_each(|packet| queue.push(now, packet));
+        if pacer.release(&mut queues, now).is_some() {
+            pacer.serve();
         }
         Ok(())
     }

@@ -7,12 +7,12 @@ use super::KeptTransmit;
 
 /// The packets to one peer, and when the next of them may leave.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct PacketQueue {
     waiting: VecDeque<KeptTransmit>,
     next: Instant,
 }
 
-impl Lane {
+impl PacketQueue {
     pub(super) fn new(now: Instant) -> Self {
         Self { waiting: VecDeque::new(), next: now }
     }
@@ -75,51 +75,51 @@ mod tests {
     }
 
     /// The numbers of those that leave at `now`.
-    fn leave(lane: &mut Lane, now: Instant, pace: Option<f64>) -> Vec<u8> {
-        std::iter::from_fn(|| lane.take_due(now, pace)).map(|packet| packet.transmit().contents[0]).collect()
+    fn leave(queue: &mut PacketQueue, now: Instant, pace: Option<f64>) -> Vec<u8> {
+        std::iter::from_fn(|| queue.take_due(now, pace)).map(|packet| packet.transmit().contents[0]).collect()
     }
 
     #[test]
     fn a_burst_leaves_one_by_one_and_in_order() {
         let now = Instant::now();
-        let mut lane = Lane::new(now);
-        packets(4).for_each(|packet| lane.push(now, packet));
-        let left = [0, 1, 2, 3, 4, 6].map(|at| leave(&mut lane, now + at * MS, PACE));
+        let mut queue = PacketQueue::new(now);
+        packets(4).for_each(|packet| queue.push(now, packet));
+        let left = [0, 1, 2, 3, 4, 6].map(|at| leave(&mut queue, now + at * MS, PACE));
         assert_eq!(left, [vec![0], vec![], vec![1], vec![], vec![2], vec![3]]);
-        assert_eq!(lane.due(now + 6 * MS), Some(now + 8 * MS), "the next one waits for its turn, too");
-        assert_eq!(lane.due(now + 8 * MS), None);
+        assert_eq!(queue.due(now + 6 * MS), Some(now + 8 * MS), "the next one waits for its turn, too");
+        assert_eq!(queue.due(now + 8 * MS), None);
     }
 
     #[test]
     fn what_a_timer_was_late_with_is_made_up_for_and_silence_is_not() {
         let now = Instant::now();
-        let mut lane = Lane::new(now);
-        packets(4).for_each(|packet| lane.push(now, packet));
-        assert_eq!(leave(&mut lane, now + 5 * MS, PACE), [0, 1, 2]);
-        assert_eq!(leave(&mut lane, now + 6 * MS, PACE), [3]);
+        let mut queue = PacketQueue::new(now);
+        packets(4).for_each(|packet| queue.push(now, packet));
+        assert_eq!(leave(&mut queue, now + 5 * MS, PACE), [0, 1, 2]);
+        assert_eq!(leave(&mut queue, now + 6 * MS, PACE), [3]);
         let later = now + 1000 * MS;
-        packets(2).for_each(|packet| lane.push(later, packet));
-        assert_eq!(leave(&mut lane, later, PACE), [0]);
+        packets(2).for_each(|packet| queue.push(later, packet));
+        assert_eq!(leave(&mut queue, later, PACE), [0]);
     }
 
     #[test]
     fn where_the_pace_ends_all_that_wait_leave() {
         let now = Instant::now();
-        let mut lane = Lane::new(now);
-        packets(3).for_each(|packet| lane.push(now, packet));
-        assert_eq!(leave(&mut lane, now, PACE), [0]);
-        assert_eq!(leave(&mut lane, now, None), [1, 2]);
-        assert_eq!(lane.due(now), None);
+        let mut queue = PacketQueue::new(now);
+        packets(3).for_each(|packet| queue.push(now, packet));
+        assert_eq!(leave(&mut queue, now, PACE), [0]);
+        assert_eq!(leave(&mut queue, now, None), [1, 2]);
+        assert_eq!(queue.due(now), None);
     }
 
     #[test]
     fn what_did_not_fit_into_the_socket_stays_the_first() {
         let now = Instant::now();
-        let mut lane = Lane::new(now);
-        packets(2).for_each(|packet| lane.push(now, packet));
-        let first = lane.take_due(now, PACE).expect("it is due");
-        lane.put_back(now, MS, first);
-        assert_eq!(lane.due(now), Some(now + MS));
-        assert_eq!(leave(&mut lane, now + 3 * MS, PACE), [0, 1]);
+        let mut queue = PacketQueue::new(now);
+        packets(2).for_each(|packet| queue.push(now, packet));
+        let first = queue.take_due(now, PACE).expect("it is due");
+        queue.put_back(now, MS, first);
+        assert_eq!(queue.due(now), Some(now + MS));
+        assert_eq!(leave(&mut queue, now + 3 * MS, PACE), [0, 1]);
     }
 }
