@@ -16,7 +16,7 @@ pub(crate) const DIRECTORY_BYTES: usize = 192;
 /// them. Each directory of such names is noted once as long as there is room to remember that.
 pub(crate) struct Doubts<R>(Mutex<DoubtedNames<R>>);
 
-/// Directories whose names have been doubted; the root has no name.
+/// Directories whose names have been doubted, as have those above each; the root has no name.
 struct DoubtedNames<R> {
     /// Whether as names that others lie below.
     lead_on: HashMap<Box<[u8]>, bool>,
@@ -35,19 +35,16 @@ impl<R: Room> Doubts<R> {
     /// # Errors
     /// As [`Store::note_unsynced`].
     pub(crate) fn note(&self, store: &impl Store, path: &WirePath, is_dir: bool) -> Result<(), StorageError> {
-        let (mut above, mut leads_on) = (None, is_dir);
-        loop {
-            let at = above.as_ref().unwrap_or(path);
-            let dir = at.parent_bytes().unwrap_or_default();
-            if self.names().has(dir, leads_on) {
-                return Ok(());
-            }
-            store.note_unsynced(at, leads_on)?;
-            // Only now: what could not be noted is to be noted when it is tried again.
-            self.names().keep(dir, leads_on);
-            let Some(parent) = at.parent() else { return Ok(()) };
-            (above, leads_on) = (Some(parent), true);
+        let above = std::iter::successors(path.parent(), WirePath::parent).map(|dir| (dir, true));
+        let names = std::iter::once((path.clone(), is_dir)).chain(above);
+        let unknown: Vec<_> = names.take_while(|(name, leads_on)| !self.names().has(dir_of(name), *leads_on)).collect();
+        // From the root down: what is remembered of a directory says that the names above it were noted, too. One that could
+        // not be noted then leaves nothing behind that says so.
+        for (name, leads_on) in unknown.into_iter().rev() {
+            store.note_unsynced(&name, leads_on)?;
+            self.names().keep(dir_of(&name), leads_on);
         }
+        Ok(())
     }
 
     /// A directory is new: nobody else has made a name in it.
@@ -58,6 +55,11 @@ impl<R: Room> Doubts<R> {
     fn names(&self) -> MutexGuard<'_, DoubtedNames<R>> {
         self.0.lock().expect("no holder panics")
     }
+}
+
+/// The directory that a name is in.
+fn dir_of(name: &WirePath) -> &[u8] {
+    name.parent_bytes().unwrap_or_default()
 }
 
 impl<R: Room> DoubtedNames<R> {
@@ -82,7 +84,10 @@ impl<R: Room> DoubtedNames<R> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
+    use crate::storage::testing::memory::{ManualClock, MemoryStore, Quirks, Volume};
     use crate::transfer::CountedRoom;
 
     const DIRS: usize = 10_000;
@@ -98,6 +103,24 @@ mod tests {
         (0..DIRS).for_each(|number| doubts.on_new_dir(&dir(number)));
         let kept = (0..DIRS).filter(|number| doubts.names().has(dir(*number).as_bytes(), true)).count();
         assert!(kept > 1000 && kept < MEMORY / 200, "{kept} directories are remembered");
+    }
+
+    #[test]
+    fn names_above_one_that_could_not_be_noted_are_noted_when_it_is_tried_again() {
+        const NAMES: [&str; 3] = ["d", "d/e", "d/e/f"];
+        let path = |name: &str| WirePath::parse(name.as_bytes()).expect("a plain name");
+        for others in 0..NAMES.len() as u64 {
+            let volume = Volume::new(Quirks::default(), ManualClock::new());
+            let before = MemoryStore::of_new_process(&volume);
+            NAMES.iter().for_each(|name| assert!(before.make_dir(&path(name), 0o755).expect("there is room")));
+            let (store, doubts) = (MemoryStore::of_new_process(&volume), Doubts::new(CountedRoom(usize::MAX)));
+            volume.fail_after(others, Errno::MFILE);
+            doubts.note(&store, &path(NAMES[2]), true).expect_err("an operation fails");
+            volume.heal();
+            doubts.note(&store, &path(NAMES[2]), true).expect("none fails");
+            let noted = NAMES.map(|name| store.is_unsynced(&path(name)).expect("it can be told"));
+            assert_eq!(noted, [true; 3], "after {others} operations");
+        }
     }
 
     #[test]
