@@ -68,7 +68,7 @@ impl ServerConnection {
             buffers: self.buffers.clone(),
             account: self.account.clone(),
             observer: observer.clone(),
-            record: record.clone(),
+            record: record.of_connection(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The results of a job over all its connections, in which nothing counts twice.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tracing::debug;
 
@@ -17,13 +17,23 @@ pub(crate) const SERVED: &[u8] = b"./";
 
 /// The record of one job. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Record(Option<Arc<Mutex<JobRecord>>>);
+pub(crate) struct Record {
+    job: Option<Arc<Mutex<JobRecord>>>,
+    /// The connection that this one belongs to: what works over it has a clone.
+    connection: Arc<ConnectionNumber>,
+}
+
+/// Connections of a job count up.
+#[derive(Default)]
+struct ConnectionNumber(u64);
 
 #[derive(Default)]
 struct JobRecord {
     settled: Settled,
-    /// A connection was lost before this one.
-    is_continued: bool,
+    /// Connections that were lost.
+    lost: u64,
+    /// Those over which something may be at work still.
+    at_work: Vec<Weak<ConnectionNumber>>,
     /// Files that have started and are not settled; the bytes that they wrote are counted.
     moving: HashMap<String, Arc<FileProgress>>,
 }
@@ -43,24 +53,41 @@ impl Record {
     /// Of a job that goes on over another connection when one is lost. The default is that of a job which ends with its
     /// connection, as a server's do: it remembers no names, of which a peer could send any number.
     pub(crate) fn of_job() -> Self {
-        Self(Some(Arc::default()))
+        Self { job: Some(Arc::default()), connection: Arc::default() }
+    }
+
+    /// The record for what works over the present connection.
+    pub(crate) fn of_connection(&self) -> Self {
+        let Some(mut kept) = self.kept() else { return Self::default() };
+        let connection = Arc::new(ConnectionNumber(kept.lost));
+        kept.at_work.retain(|other| other.strong_count() > 0);
+        kept.at_work.push(Arc::downgrade(&connection));
+        Self { job: self.job.clone(), connection }
     }
 
     fn kept(&self) -> Option<MutexGuard<'_, JobRecord>> {
-        Some(self.0.as_ref()?.lock().expect("no holder panics"))
+        Some(self.job.as_ref()?.lock().expect("no holder panics"))
     }
 
     /// The connection is lost, and there is to be another one.
     pub(crate) fn on_connection_lost(&self) {
         if let Some(mut kept) = self.kept() {
             kept.settled.on_connection_lost();
-            kept.is_continued = true;
+            kept.lost += 1;
         }
     }
 
     /// Whether the job has had a connection before this one, as far as this end knows.
     pub(crate) fn is_continued(&self) -> bool {
-        self.kept().is_some_and(|kept| kept.is_continued)
+        self.kept().is_some_and(|kept| kept.lost > 0)
+    }
+
+    /// Whether something that was begun over an earlier connection may still be done, such as a commit: what it comes to is not
+    /// on record yet.
+    pub(crate) fn is_earlier_at_work(&self) -> bool {
+        let is_at_work =
+            |other: &Weak<ConnectionNumber>| other.upgrade().is_some_and(|other| other.0 < self.connection.0);
+        self.kept().is_some_and(|kept| kept.at_work.iter().any(is_at_work))
     }
 
     /// Whether a name was settled over this connection or an earlier one, and need not be offered.
@@ -153,7 +180,10 @@ impl Record {
         let Some(mut kept) = self.kept() else { return Some(0) };
         // Most files that need nothing are run through while none moves.
         let moved = if kept.moving.is_empty() { None } else { kept.moving.remove(shown) };
-        kept.settled.settle(name, outcome).then(|| moved.map_or(0, |file| file.written_in_all()))
+        let is_late = self.connection.0 < kept.lost;
+        let is_news =
+            if is_late { kept.settled.settle_late(name, outcome) } else { kept.settled.settle(name, outcome) };
+        is_news.then(|| moved.map_or(0, |file| file.written_in_all()))
     }
 }
 
@@ -217,6 +247,22 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| events.try_recv().ok()).count(), 3);
         assert_eq!(Counters::read(&observer.counters().files_found), 1);
         assert!(record.is_settled(&name()) && record.was_done_before(&name()) && record.is_continued());
+    }
+
+    #[test]
+    fn what_an_earlier_connection_has_left_is_on_record_as_its_own_and_is_waited_for() {
+        let (job, (observer, _events)) = (Record::of_job(), Observer::new());
+        let first = job.of_connection();
+        assert!(!first.is_earlier_at_work() && !first.is_continued());
+        job.on_connection_lost();
+        let second = job.of_connection();
+        assert!(second.is_earlier_at_work() && !first.is_earlier_at_work() && second.is_continued());
+        first.skipped(&observer, &name(), 1, SkipReason::Same);
+        assert!(second.was_done_before(&name()), "it was done over the first");
+        drop(first);
+        assert!(!second.is_earlier_at_work());
+        job.on_connection_lost();
+        assert!(job.of_connection().is_earlier_at_work(), "the second is not at its end");
     }
 
     #[test]

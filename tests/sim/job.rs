@@ -92,7 +92,7 @@ impl Job {
         self.connections += 1;
         let (server, server_events) = Observer::new();
         let of_server = self.receiver.budget.account(CLIENT);
-        let client = || (self.record.clone(), self.observer.clone(), Account::of_one(CLIENT_MEMORY_BYTES));
+        let client = || (self.record.of_connection(), self.observer.clone(), Account::of_one(CLIENT_MEMORY_BYTES));
         let server = || (Record::default(), server.clone(), of_server.clone());
         let is_sent = setup.client == Client::Sends;
         let (record, observer, account) = if is_sent { client() } else { server() };

@@ -194,9 +194,24 @@ impl<D: Driver> Receiver<D> {
         if replaces && !dry_run {
             self.check_above(path)?;
         }
+        if apart == NameConflict::Unsure && header.kind == Kind::File {
+            self.check_not_under_way(path)?;
+        }
         match self.ask_disk(apart, header, path) {
             Some((asked, first)) => self.on_asked(header, path, asked, &first).map(Some),
             None => Ok(Some(false)),
+        }
+    }
+
+    /// Whether an earlier connection is not about to give a file that name: what the disk says of it would not hold.
+    ///
+    /// # Errors
+    /// When it is, perhaps.
+    fn check_not_under_way(&self, path: &WirePath) -> Result<(), StorageError> {
+        match self.0.options.root.check_part_free(path, self.0.options.part_owner()) {
+            Err(error) if may_wait(&error, 0) => Err(error),
+            // What else may be wrong with it is met by the look at what is there.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -218,15 +233,11 @@ impl<D: Driver> Receiver<D> {
             }
         };
         let is_another = match asked {
-            Err(error) if may_wait(&error, 0) => {
-                // It is asked again, as one that was not noted yet.
-                self.feed(|ledger| ledger.forget_name(path));
-                return Err(error.into());
-            }
+            Err(error) if may_wait(&error, 0) => return Err(error.into()),
             // What cannot be told might be the other one: the names below it would be compared with none of that one's.
             asked => asked.inspect_err(|_| refuse_below())?,
         };
-        if !is_another && first != path {
+        if !is_another {
             self.feed(|ledger| ledger.take_over_name(header, path));
         }
         if is_another && first == path {

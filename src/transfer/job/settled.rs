@@ -54,6 +54,15 @@ impl Settled {
         matches!(before, None | Some(None | Some(NameState::Found)))
     }
 
+    /// The same, said by what an earlier connection has left to be done. What was said since holds.
+    pub(crate) fn settle_late(&mut self, name: &[u8], outcome: NameOutcome) -> bool {
+        let before = self.0.update(name, |known| match known {
+            Some(settled @ (NameState::Before(_) | NameState::Now(_))) => settled,
+            Some(NameState::Found) | None => NameState::Before(outcome),
+        });
+        matches!(before, None | Some(None | Some(NameState::Found)))
+    }
+
     /// Whether a name is settled, so that it need not be offered over another connection.
     pub(crate) fn is_settled(&self, name: &[u8]) -> bool {
         matches!(self.0.get(name), Some(NameState::Now(_) | NameState::Before(_)))
@@ -100,6 +109,18 @@ mod tests {
         assert!(!settled.settle(b"a", NameOutcome::Failed), "said late, by a thread of the connection that is lost");
         assert!(settled.was_done_before(b"a"));
         assert_eq!(settled.find(b"a"), NameFound::Settled);
+    }
+
+    #[test]
+    fn a_late_word_of_an_earlier_connection_counts_unless_the_present_one_has_said_something() {
+        let mut settled = Settled::default();
+        settled.find(b"a");
+        settled.on_connection_lost();
+        assert!(settled.settle(b"b", NameOutcome::Failed));
+        assert!(settled.settle_late(b"a", NameOutcome::Done) && !settled.settle_late(b"b", NameOutcome::Done));
+        assert_eq!([b"a", b"b"].map(|name| settled.was_done_before(name)), [true, false]);
+        settled.on_connection_lost();
+        assert!(!settled.was_done_before(b"b"), "it was said to have failed");
     }
 
     #[test]

@@ -35,7 +35,15 @@ pub(crate) struct Twins<R> {
 }
 
 /// The first offer of each name in a directory, by the name without case.
-type InDirectory = HashMap<String, (Box<[u8]>, FileId)>;
+type InDirectory = HashMap<String, FirstOffer>;
+
+/// The first offer of a name.
+struct FirstOffer {
+    name: Box<[u8]>,
+    id: FileId,
+    /// It may be like one that an earlier connection has given: the disk has not said yet that it is not.
+    is_unsure: bool,
+}
 
 /// An earlier offer of a name that is like this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +72,20 @@ impl<R: Room> Twins<R> {
 
     /// Notes an offer.
     pub(crate) fn note(&mut self, path: &WirePath, id: FileId) -> TwinCheck {
+        self.note_as(path, id, self.is_continued)
+    }
+
+    fn note_as(&mut self, path: &WirePath, id: FileId, is_unsure: bool) -> TwinCheck {
         let (dir, key) = (path.parent(), without_case(path.name()));
         let known = self.dirs.get_mut(&dir);
         let of_dir = if known.is_some() { 0 } else { NAME_BYTES + dir.as_ref().map_or(0, |dir| dir.as_bytes().len()) };
         match known.and_then(|names| names.get_mut(&key)) {
-            // A file that changed is offered again, by another number.
-            Some((name, first)) if **name == *path.name() => {
-                *first = id;
-                return TwinCheck::Alone;
+            // It waited for something; or its file changed, and it is offered again, by another number.
+            Some(first) if *first.name == *path.name() => {
+                first.id = id;
+                return if first.is_unsure { TwinCheck::Unsure } else { TwinCheck::Alone };
             }
-            Some((name, first)) => return twin(dir.as_ref(), name, *first).map_or(TwinCheck::Unsure, TwinCheck::Like),
+            Some(first) => return first.twin_in(dir.as_ref()).map_or(TwinCheck::Unsure, TwinCheck::Like),
             None => {}
         }
         // One name that is missing is enough for all that come later.
@@ -81,8 +93,8 @@ impl<R: Room> Twins<R> {
             self.lacks_room = true;
             return TwinCheck::Unsure;
         }
-        self.dirs.entry(dir).or_default().insert(key, (path.name().into(), id));
-        if self.is_continued { TwinCheck::Unsure } else { TwinCheck::Alone }
+        self.dirs.entry(dir).or_default().insert(key, FirstOffer { name: path.name().into(), id, is_unsure });
+        if is_unsure { TwinCheck::Unsure } else { TwinCheck::Alone }
     }
 
     /// Notes the directories above an offer, which need not be offered themselves: the list of one may have been out of reach
@@ -90,7 +102,8 @@ impl<R: Room> Twins<R> {
     pub(crate) fn note_above(&mut self, path: &WirePath, id: FileId) -> Option<(WirePath, Twin)> {
         let above = std::iter::successors(path.parent(), WirePath::parent);
         let unknown: Vec<_> = above.take_while(|dir| !self.has(dir)).collect();
-        unknown.into_iter().rev().find_map(|dir| match self.note(&dir, id) {
+        // The disk is asked for these apart.
+        unknown.into_iter().rev().find_map(|dir| match self.note_as(&dir, id, false) {
             TwinCheck::Like(twin) => Some((dir, twin)),
             TwinCheck::Alone | TwinCheck::Unsure => None,
         })
@@ -99,7 +112,7 @@ impl<R: Room> Twins<R> {
     /// Whether a name was noted in this very spelling. Then those above it were, too.
     fn has(&self, path: &WirePath) -> bool {
         let known = self.dirs.get(&path.parent()).and_then(|names| names.get(&without_case(path.name())));
-        known.is_some_and(|(name, _)| **name == *path.name())
+        known.is_some_and(|first| *first.name == *path.name())
     }
 
     fn take(&mut self, bytes: usize) -> bool {
@@ -108,12 +121,12 @@ impl<R: Room> Twins<R> {
         takes
     }
 
-    /// An offer is none with the first of that name, after all: that is not there, or the disk tells the two apart. It is what
-    /// later ones are held against, for the first may come again.
+    /// An offer is none with the first of that name, after all: that is not there, or the disk tells the two apart; or it is the
+    /// first itself, and none with any before. It is what later ones are held against, for the first may come again.
     pub(crate) fn take_over(&mut self, path: &WirePath, id: FileId) {
         let known = self.dirs.get_mut(&path.parent()).and_then(|names| names.get_mut(&without_case(path.name())));
         if let Some(first) = known {
-            *first = (path.name().into(), id);
+            *first = FirstOffer { name: path.name().into(), id, is_unsure: false };
         }
     }
 
@@ -121,7 +134,7 @@ impl<R: Room> Twins<R> {
     pub(crate) fn forget(&mut self, path: &WirePath) {
         let key = without_case(path.name());
         if let Some(names) = self.dirs.get_mut(&path.parent())
-            && names.get(&key).is_some_and(|(name, _)| **name == *path.name())
+            && names.get(&key).is_some_and(|first| *first.name == *path.name())
         {
             names.remove(&key);
         }
@@ -139,10 +152,12 @@ impl<R: Room> Twins<R> {
     }
 }
 
-fn twin(dir: Option<&WirePath>, name: &[u8], id: FileId) -> Option<Twin> {
-    let name = WirePath::parse(name).ok()?;
-    let path = dir.map_or_else(|| Ok(name.clone()), |dir| dir.join(&name)).ok()?;
-    Some(Twin { path, id })
+impl FirstOffer {
+    fn twin_in(&self, dir: Option<&WirePath>) -> Option<Twin> {
+        let name = WirePath::parse(&self.name).ok()?;
+        let path = dir.map_or_else(|| Ok(name.clone()), |dir| dir.join(&name)).ok()?;
+        Some(Twin { path, id: self.id })
+    }
 }
 
 /// The same name with all its accents in one character with their letters, and with all apart from them, where that is

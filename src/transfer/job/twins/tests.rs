@@ -122,6 +122,16 @@ fn over_another_connection_of_a_job_no_name_passes_for_one_that_is_alone() {
 }
 
 #[test]
+fn a_name_that_waits_for_the_disks_word_is_held_against_others_and_asked_for_again() {
+    let mut twins = unbounded();
+    twins.begin_unsure();
+    assert_eq!([0, 1].map(|id| twins.note(&path("B"), FileId(id))), [TwinCheck::Unsure, TwinCheck::Unsure]);
+    assert_eq!(twins.note(&path("b"), FileId(2)), TwinCheck::Like(Twin { path: path("B"), id: FileId(1) }));
+    twins.take_over(&path("B"), FileId(1));
+    assert_eq!(twins.note(&path("B"), FileId(3)), TwinCheck::Alone, "the disk has said that it is no other one");
+}
+
+#[test]
 fn a_name_with_accents_has_another_spelling() {
     let others = |name| with_other_accents(&path(name)).map(|other| other.to_string()).collect::<Vec<_>>();
     assert_eq!(others("d/\u{e9}"), ["d/e\u{301}"]);
