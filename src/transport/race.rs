@@ -41,6 +41,9 @@ pub(super) async fn race(
     contact: Option<&Contact>,
 ) -> Result<Dialled, TransportError> {
     let began = Instant::now();
+    if lacks_loopback(addrs) {
+        return Err(no_answer(addrs));
+    }
     let mut rounds = Rounds::new(reachable(addrs, call.tuning.local)?);
     // Dropping the set gives up the attempts that lost.
     let mut tasks = JoinSet::new();
@@ -167,6 +170,13 @@ fn reachable(addrs: &[SocketAddr], local: Option<SocketAddr>) -> Result<Vec<Sock
         }
         _ => Ok(found),
     }
+}
+
+/// Whether all of them are this machine's own and it has no way to any: unlike a network, its loopback interface does not come
+/// by itself while somebody waits.
+fn lacks_loopback(addrs: &[SocketAddr]) -> bool {
+    let is_out_of_reach = |addr: &SocketAddr| addr.ip().to_canonical().is_loopback() && find_route(*addr).is_err();
+    !addrs.is_empty() && addrs.iter().all(is_out_of_reach)
 }
 
 /// Of two failed attempts the one to report: an answer before silence, silence before a family that this machine lacks.
