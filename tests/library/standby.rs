@@ -187,16 +187,20 @@ async fn comes_back(role: Role) -> Option<Told> {
     (answered && silences == 1).then_some(told)
 }
 
+/// The same, as often as it takes this machine to be quick enough.
+async fn comes_back_in_time(role: Role) -> Told {
+    for _ in 0..TRIES {
+        if let Some(told) = comes_back(role).await {
+            return told;
+        }
+    }
+    panic!("a connection that lives is not heard in time");
+}
+
 #[tokio::test]
 async fn a_connection_that_answers_again_goes_on_and_nothing_is_heard_of_the_second() {
-    for role in [Role::Send, Role::Get] {
-        let mut told = None;
-        for _ in 0..TRIES {
-            if told.is_none() {
-                told = comes_back(role).await;
-            }
-        }
-        let told = told.expect("a connection that lives is heard in time");
+    let (sent, got) = tokio::join!(comes_back_in_time(Role::Send), comes_back_in_time(Role::Get));
+    for told in [sent, got] {
         assert!(told.connections > 1, "a second was called");
         assert_eq!(told.reconnects(), [""; 0]);
         assert_eq!(told.let_in(), 1);

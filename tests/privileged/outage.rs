@@ -117,38 +117,43 @@ fn assert_not_lost(lines: &[Value]) {
     assert_eq!(lines.last().expect("a summary")["bytes_written"], BYTES);
 }
 
-#[test]
-fn a_path_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_its_end() {
-    for (role, way, cause) in [
-        (Role::Send, Way::Silent, "no_answer"),
-        (Role::Get, Way::Silent, "no_answer"),
-        (Role::Send, Way::NoRoute, "no_route"),
-    ] {
-        let Some(scene) = Scene::new(
-            "a_path_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_its_end",
-            role,
-            Cable::lay,
-        ) else {
-            return;
-        };
-        scene.cable.cut(way).expect("a namespace of ours");
-        scene.wait_to_tell("stalled");
-        // Long enough for QUIC's own probes to be seconds apart.
-        sleep(Duration::from_secs(2));
-        scene.cable.mend(way).expect("a namespace of ours");
-        scene.wait_to_tell("moving");
-        let lines = scene.end();
-        assert_not_lost(&lines);
-        let at = |kind| lines.iter().position(|line| line["kind"] == kind).expect("it was told");
-        assert!(at("stalled") < at("moving"), "{lines:#?}");
-        assert_eq!(lines[at("stalled")]["cause"], cause, "{role:?} {way:?}");
-        // While nothing moves there is neither a rate nor a time left, and it is said how long.
-        let between = lines[at("stalled")..at("moving")].iter().filter(|line| line["type"] == "progress");
-        for line in between {
-            let figures = (&line["rate"], &line["eta_ms"], line["stalled_ms"].as_u64().map(|ms| ms >= 3000));
-            assert_eq!(figures, (&Value::Null, &Value::Null, Some(true)), "{line}");
-        }
+/// A path is away in the middle of a transfer, for long enough that QUIC's own probes are seconds apart, and comes back.
+fn path_away(test: &str, role: Role, way: Way, cause: &str) {
+    let Some(scene) = Scene::new(test, role, Cable::lay) else { return };
+    scene.cable.cut(way).expect("a namespace of ours");
+    scene.wait_to_tell("stalled");
+    sleep(Duration::from_secs(2));
+    scene.cable.mend(way).expect("a namespace of ours");
+    scene.wait_to_tell("moving");
+    let lines = scene.end();
+    assert_not_lost(&lines);
+    let at = |kind| lines.iter().position(|line| line["kind"] == kind).expect("it was told");
+    assert!(at("stalled") < at("moving"), "{lines:#?}");
+    assert_eq!(lines[at("stalled")]["cause"], cause, "{role:?} {way:?}");
+    // While nothing moves there is neither a rate nor a time left, and it is said how long.
+    let between = lines[at("stalled")..at("moving")].iter().filter(|line| line["type"] == "progress");
+    for line in between {
+        let figures = (&line["rate"], &line["eta_ms"], line["stalled_ms"].as_u64().map(|ms| ms >= 3000));
+        assert_eq!(figures, (&Value::Null, &Value::Null, Some(true)), "{line}");
     }
+}
+
+#[test]
+fn a_path_that_was_away_costs_a_sender_no_connection_and_is_told_of_with_its_cause_and_its_end() {
+    let test = "a_path_that_was_away_costs_a_sender_no_connection_and_is_told_of_with_its_cause_and_its_end";
+    path_away(test, Role::Send, Way::Silent, "no_answer");
+}
+
+#[test]
+fn a_path_that_was_away_costs_a_getter_no_connection_and_is_told_of_with_its_cause_and_its_end() {
+    let test = "a_path_that_was_away_costs_a_getter_no_connection_and_is_told_of_with_its_cause_and_its_end";
+    path_away(test, Role::Get, Way::Silent, "no_answer");
+}
+
+#[test]
+fn a_route_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_its_end() {
+    let test = "a_route_that_was_away_costs_no_connection_and_is_told_of_with_its_cause_and_its_end";
+    path_away(test, Role::Send, Way::NoRoute, "no_route");
 }
 
 #[test]
@@ -176,26 +181,34 @@ fn a_router_that_gives_the_client_another_port_costs_no_connection() {
     }
 }
 
+/// A server has another address from now on, which a name leads to.
+fn server_moves(test: &str, role: Role, to: &str) {
+    const NAME: &str = "moving.test";
+    let start = |there: &Machine| there.serve_at("[::]:0", "in", &format!("--json --advertise {NAME}"));
+    let Some(scene) = Scene::with_server(test, role, Cable::lay, NAME, start) else { return };
+    scene.cable.move_server(to).expect("a namespace of ours");
+    scene.here.write("hosts", format!("{to} {NAME}\n"));
+    scene.wait_to_tell("reconnecting");
+    let serve = scene.serve.as_ref().expect("it runs");
+    wait_for("the second connection", || (count(&serve.json(), "connected") == 2).then_some(()));
+    let lines = scene.end();
+    assert_eq!(count(&lines, "connected"), 2, "{lines:#?}");
+    let causes: Vec<_> = lines.iter().filter(|line| line["kind"] == "reconnecting").collect();
+    // It is no idle timeout that has ended the first one.
+    assert!(causes.len() == 1 && causes[0]["cause"].to_string().contains("takes its place"), "{causes:#?}");
+    let written = lines.last().expect("a summary")["bytes_written"].as_u64().expect("a number");
+    assert!(written.abs_diff(BYTES) <= LOST_BYTES_MAX, "{written} of {BYTES}");
+}
+
 #[test]
 fn a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_dead_connection() {
-    const NAME: &str = "moving.test";
-    for (role, to) in [(Role::Send, FAR_MOVED), (Role::Get, FAR_V6)] {
-        let start = |there: &Machine| there.serve_at("[::]:0", "in", &format!("--json --advertise {NAME}"));
-        let test = "a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_dead_connection";
-        let Some(scene) = Scene::with_server(test, role, Cable::lay, NAME, start) else { return };
-        scene.cable.move_server(to).expect("a namespace of ours");
-        scene.here.write("hosts", format!("{to} {NAME}\n"));
-        scene.wait_to_tell("reconnecting");
-        let serve = scene.serve.as_ref().expect("it runs");
-        wait_for("the second connection", || (count(&serve.json(), "connected") == 2).then_some(()));
-        let lines = scene.end();
-        assert_eq!(count(&lines, "connected"), 2, "{lines:#?}");
-        let causes: Vec<_> = lines.iter().filter(|line| line["kind"] == "reconnecting").collect();
-        // It is no idle timeout that has ended the first one.
-        assert!(causes.len() == 1 && causes[0]["cause"].to_string().contains("takes its place"), "{causes:#?}");
-        let written = lines.last().expect("a summary")["bytes_written"].as_u64().expect("a number");
-        assert!(written.abs_diff(BYTES) <= LOST_BYTES_MAX, "{written} of {BYTES}");
-    }
+    let test = "a_server_that_is_to_be_found_under_another_address_is_found_there_beside_the_dead_connection";
+    server_moves(test, Role::Send, FAR_MOVED);
+}
+
+#[test]
+fn a_server_that_is_to_be_found_under_an_address_of_the_other_family_is_found_there() {
+    server_moves("a_server_that_is_to_be_found_under_an_address_of_the_other_family_is_found_there", Role::Get, FAR_V6);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use qft::keys::{Identity, Token};
 use qft::protocol::ALPN;
 use qft::transport::Tuning;
 use quinn::crypto::rustls::QuicClientConfig;
+use rustix::process::Signal;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -57,7 +58,7 @@ fn who_trusts_him_is_read_along_which_shows_that_he_can() {
     let mallory = Mallory::between(&serve, &own);
     let to = format!("qft://{}@{}", own.fingerprint(), mallory.address);
     // The digests are salted with the secrets of two different connections, so what he passes on does not verify.
-    let sent = local.qft(["send", "secret", "--to", &to, "--timeout", "20s"]).run();
+    let sent = local.qft(["send", "secret", "--to", &to, "--timeout", "8s"]).run();
     assert_ne!(sent.code, Some(0), "{}", sent.stderr);
     let heard = mallory.heard();
     assert!(heard.windows(SECRET.len()).any(|bytes| bytes == SECRET.as_bytes()), "he hears what is said");
@@ -118,7 +119,7 @@ fn a_token_is_proved_to_the_right_server_alone_and_good_for_one_connection() {
     mallory.learnt_nothing();
     // Even from a client that trusts him he hears a proof that the server does not take from him, and no token.
     let to = format!("qft://{}@{}", own.fingerprint(), mallory.address);
-    let sent = local.qft(["send", "secret", "--to", &to, "--token-file", "token", "--timeout", "20s"]).run();
+    let sent = local.qft(["send", "secret", "--to", &to, "--token-file", "token", "--timeout", "8s"]).run();
     assert_ne!(sent.code, Some(0), "{}", sent.stderr);
     serve.wait_to_say("another token");
     let heard = mallory.heard();
@@ -227,13 +228,17 @@ fn a_clients_certificate_without_its_key_deceives_no_server() {
 #[test]
 fn a_server_that_is_replaced_in_the_middle_of_a_job_gets_nothing_more() {
     let (remote, local) = machines();
-    let serve = remote.serve("in", "");
+    let mut serve = remote.serve("in", "");
     local.qft(["ls", serve.ticket()]).run().exits(0);
     let (address, old) = (serve.address().to_owned(), serve.fingerprint().to_owned());
     local.write_large("large", 400 << 20);
     let sending = local.qft(["send", "large"]).start();
     crate::support::bin::wait_for("the first bytes", || part_of(&remote.path("in")));
-    serve.kill();
+    // It is called again at once: of a server that was killed nothing is heard until its connection is given up.
+    serve.signal(Signal::TERM);
+    serve.wait_to_say("once more stops at once");
+    serve.signal(Signal::TERM);
+    serve.end();
     let imposter = Machine::new();
     let serve = imposter.serve_at(&address, "in", "--no-auth");
     let ended = sending.end();

@@ -402,6 +402,8 @@ async fn a_lost_connection_does_not_let_others_choose_what_a_name_means() {
         let job = sending(&server, &decoy.path("src/d"));
         let mut peer = server.welcome().await;
         assert!(matches!(peer.hear().await, Some(Message::Header(header)) if header.kind == Kind::Dir));
+        // Until it is on offer, an answer is a violation.
+        assert!(matches!(peer.hear().await, Some(Message::Header(header)) if header.kind == Kind::File));
         peer.say(&Message::Pos(Pos { id: FileId(1), verdict: Verdict::From { offset: 0, why: Why::New } })).await;
         // The client has heard all that was said before it sends content.
         let content = soon("the content", peer.connection.accept_bi()).await.unwrap();
