@@ -59,18 +59,19 @@
 //! as much of it has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it
 //! would hold drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
-//! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
-//! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep full
-//! takes one or two packets of a burst, so packets leave one by one, unless losses show that even so it is too much. What the
-//! path carries is the median of its trains, between which the packets of others come. Every scheduled drain tests whether they
-//! are still there, by a part of the queue alone: that much more of it goes than we have withdrawn shows that all of them stood
-//! aside, which only our own kind does. When a long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied
-//! it, and competitive mode goes on without another drain. Where no queue stands for longer than a drain of theirs, they are
-//! gone without a test, and growth as in start-up takes what they had; where others keep the queue short although we do not
-//! yield, they are of our own kind. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep
-//! the queue full for ever. A flow that comes late takes what others hold in the queue for path: when that goes for a moment
-//! without a drain, as BBR and CUBIC let it, it was theirs. When they have gone before they were seen, a path of which we get
-//! only a part shows no queue any more, and start-up takes the rest.
+//! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
+//! is lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep
+//! full takes one or two packets of a burst, so packets leave one by one, unless losses show that even so it is too much.
+//! What the path carries is the median of its trains, between which the packets of others come. Every scheduled drain tests
+//! whether they are still there, by a part of the queue alone: that much more of it goes than we have withdrawn shows that
+//! all of them stood aside, which only our own kind does. On a path of some 200 ms a flow that has lost half of what it had
+//! to a long queue, and no packets, does not wait for the drain. When a long queue comes back within ten seconds, it was
+//! BBR's own ProbeRTT that emptied it, and competitive mode goes on without another drain. Where no queue stands for longer
+//! than a drain of theirs, they are gone without a test, and growth as in start-up takes what they had; where others keep
+//! the queue short although we do not yield, they are of our own kind. What is lost meanwhile is never taken for the path's
+//! own loss, or its head-room would keep the queue full for ever. A flow that comes late takes what others hold in the
+//! queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it was theirs. When they have gone
+//! before they were seen, a path of which we get only a part shows no queue any more, and start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of
@@ -104,18 +105,20 @@
 //! what all of them together give; `benches/congestion/ablation.txt`, what each mechanism does.
 //!
 //! # Limits
-//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third of
-//! the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or the rate
-//! 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for long. Where each
-//! of many flows of ours would get less than about ten packets per round trip, they may take each other for strangers while
-//! they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, two fifths for long. Beside several BBR
-//! in a queue of a round trip or less a tenth is lost, and where it is half a round trip on slow paths, a fifth of the link is
-//! ours and not a third. Beside CUBIC on a path of 200 ms it can take tens of seconds to get more than a tenth. Who comes after
-//! several of Linux's BBR, whose queue is full all the time, gets a hundredth of the link until they empty it for their
-//! ProbeRTT. A path that by itself floods is taken for an overfull one, and little of it is used. A policer that lets more
-//! through later is followed slowly. A queue that marks whatever waits for a millisecond (L4S's step) marks bursts of ours,
-//! too, and those of a CUBIC that yields to each mark, which keeps next to nothing beside us there. A rate limit is no business
-//! of the window's: it is held at the socket (`throttle`).
+//! A buffer shorter than the target loses some packets for good: at 3 ms of queue, up to 9 % are re-sent. Jitter of a third
+//! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or
+//! the rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for
+//! long. Where each of many flows of ours would get less than about ten packets per round trip, they may take each other
+//! for strangers while they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, two fifths for
+//! long, and so are those of sixteen that begin one after the other at 100 Mbit/s and 50 ms or more. Beside several BBR in
+//! a queue of a round trip or less a tenth is lost, and where it is half a round trip on slow paths, a fifth of the link is
+//! ours and not a third. Beside a CUBIC that was there first, on a path of 200 ms with a queue of four round trips, it can
+//! take tens of seconds to get more than a tenth. Who comes after several of Linux's BBR, whose queue is full all the time,
+//! gets a hundredth of the link until they empty it for their ProbeRTT. A path that by itself floods is taken for an
+//! overfull one, and little of it is used. A policer that lets more through later is followed slowly. A queue that marks
+//! whatever waits for a millisecond (L4S's step) marks bursts of ours, too, and those of a CUBIC that yields to each mark,
+//! which keeps next to nothing beside us there. A rate limit is no business of the window's: it is held at the socket
+//! (`throttle`).
 //!
 //! [`Controller`]: quinn_proto::congestion::Controller
 

@@ -385,6 +385,23 @@ fn beside_cubic_neither_starves() {
     }
 }
 
+/// Who gives way to a queue on a long path was at a hundredth of it before a drain told who holds that: 12 % of the link in these
+/// seconds, and half of one in the slowest of them.
+#[test]
+fn on_a_long_path_a_cubic_that_comes_later_does_not_push_us_aside() {
+    for queue in [1, 2] {
+        let rtt = ms(200);
+        let mut link = LinkConfig::new(100 * MBIT, rtt);
+        link.queue = crate::sim::bytes_in(link.rate, rtt * queue);
+        let mut scenario = Scenario::new(link, FlowConfig::new(ours()));
+        let cubic = FlowConfig::tcp(Control::Cubic { hystart: true });
+        scenario.flows.push(FlowConfig { start: secs(5), ..cubic });
+        (scenario.measure_from, scenario.end) = (secs(10), secs(25));
+        let share = run(&scenario, &Tls::generate()).flows[0].share;
+        assert!(share > 0.25, "queue of {queue} round trips: {share}");
+    }
+}
+
 /// Our share of a link, in seconds from and to, beside a TCP flow that was there five seconds before us and ends after a while.
 fn beside_tcp(link: LinkConfig, control: Control, until: u64, from: u64, to: u64) -> (f64, Duration) {
     let competitor = FlowConfig { until: Some(secs(until)), ..FlowConfig::tcp(control) };

@@ -35,6 +35,20 @@ const PACE_GAIN: f64 = 1.25;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pressure {
     round_trips: f64,
+    /// What we got of the path when it began, in bytes per second.
+    bandwidth: f64,
+    /// More was lost since than the path loses.
+    is_lossy: bool,
+}
+
+/// What a queue has shown that stayed long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PressureFinding {
+    /// It is time to look who holds it.
+    Queue,
+    /// Whoever holds it takes what we give way to: half of what we had has gone meanwhile, by no loss, and less is left than the
+    /// share that would be held.
+    PushedAside,
 }
 
 impl Pressure {
@@ -46,19 +60,25 @@ impl Pressure {
         self.round_trips = 0.0;
     }
 
-    /// Takes a round of cruise. Says whether it is time to look who holds the queue.
-    pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> bool {
+    /// Takes a round of cruise. Says when it is time to look who holds the queue.
+    pub(super) fn on_round(&mut self, model: &PathModel, now: Instant) -> Option<PressureFinding> {
         let (queue, usual, round_trips) = (model.round.queue, model.round.usual(), round_trips(model, now));
+        let bandwidth = model.bandwidth.get();
+        if self.is_none() {
+            (self.bandwidth, self.is_lossy) = (bandwidth, false);
+        }
+        self.is_lossy |= model.is_loss_unusual();
         if queue > usual.mul_f64(PRESSURE_QUEUE) {
             self.round_trips += round_trips;
         } else if queue < usual {
             self.round_trips = (self.round_trips - round_trips).max(0.0);
         }
-        let is_due = self.round_trips >= f64::from(MEMORY_ROUNDS);
-        if is_due {
-            self.forget();
+        if self.round_trips < f64::from(MEMORY_ROUNDS) {
+            return None;
         }
-        is_due
+        self.forget();
+        let is_halved = bandwidth < REDUCTION * self.bandwidth && bandwidth < SHARE * model.capacity();
+        Some(if is_halved && !self.is_lossy { PressureFinding::PushedAside } else { PressureFinding::Queue })
     }
 }
 

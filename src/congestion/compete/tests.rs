@@ -38,7 +38,7 @@ fn the_queue_of_our_own_kind_is_no_pressure() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 6, 1.0);
-    assert!((0..200).all(|_| !pressure.on_round(&model, now + 2 * RTT)));
+    assert!((0..200).all(|_| pressure.on_round(&model, now + 2 * RTT).is_none()));
     assert!(pressure.is_none());
 }
 
@@ -47,9 +47,33 @@ fn a_queue_that_stays_long_is_looked_into_and_then_again() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 50, 1.0);
-    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT));
+    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT).is_some());
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
+}
+
+/// What a long queue shows when we get these shares of the path before and after, and so many packets are lost of each round.
+fn found(before: f64, after: f64, lost: u64) -> Option<PressureFinding> {
+    let now = Instant::now();
+    let mut pressure = Pressure::default();
+    let get = |share: f64| {
+        let mut model = path(now, 50, share);
+        model.bandwidth.believe(0, share * CAPACITY);
+        model.capacity.on_round(now, None, Some(CAPACITY));
+        model.samples.lost = lost * MTU;
+        model
+    };
+    let first = pressure.on_round(&get(before), now + 2 * RTT);
+    assert_eq!(first, None);
+    (1..100).find_map(|_| pressure.on_round(&get(after), now + 2 * RTT))
+}
+
+#[test]
+fn who_is_pushed_aside_by_no_loss_is_told_from_whoever_keeps_what_he_has() {
+    assert_eq!(found(0.6, 0.2, 0), Some(PressureFinding::PushedAside));
+    assert_eq!(found(0.6, 0.35, 0), Some(PressureFinding::Queue), "more than half is left");
+    assert_eq!(found(1.0, 0.4, 0), Some(PressureFinding::Queue), "more than the share that would be held");
+    assert_eq!(found(0.6, 0.2, 100), Some(PressureFinding::Queue), "a full queue pushes everybody aside");
 }
 
 #[test]
@@ -58,7 +82,7 @@ fn on_a_short_path_pressure_takes_as_long() {
     let mut pressure = Pressure::default();
     let mut model = path(now, 18, 1.0);
     model.round.min_rtt = Duration::from_millis(2);
-    let rounds = (1..1000).take_while(|_| !pressure.on_round(&model, now + LONG_RTT / 8)).count();
+    let rounds = (1..1000).take_while(|_| pressure.on_round(&model, now + LONG_RTT / 8).is_none()).count();
     assert_eq!(rounds + 1, 8 * MEMORY_ROUNDS as usize);
 }
 

@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::compete::{CompetitionEnd, Vacancy};
+use super::compete::{CompetitionEnd, PressureFinding, Vacancy};
 use super::config::{Mechanism, Phase};
 use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
-use super::drain::DrainPace;
+use super::drain::{Drain, DrainPace};
 use super::model::PathModel;
 use super::model::loss::LossBlock;
 use super::model::round::SETTLE_ROUNDS;
@@ -218,13 +218,15 @@ impl PathController {
 
     fn judge_queue(&mut self, now: Instant) {
         let at = self.moment(now);
-        let is_pressed = self.pressure.on_round(&self.model, now) && !self.is_without(Mechanism::Pressure);
-        let is_shown = self.competition.is_due(&self.model, &at) || is_pressed && self.competition.was_on_lately(now);
+        let pressed = self.pressure.on_round(&self.model, now).filter(|_| !self.is_without(Mechanism::Pressure));
+        let is_shown = self.competition.is_due(&self.model, &at)
+            || pressed == Some(PressureFinding::PushedAside) && Drain::is_late(self.model.min_rtt())
+            || pressed.is_some() && self.competition.was_on_lately(now);
         if is_shown && !self.is_without(Mechanism::CompetitiveMode) {
             self.turn(now, PhaseEnd::Competitor);
             return;
         }
-        if is_pressed {
+        if pressed.is_some() {
             self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
         }
         if self.vacancy.on_round(&self.model, now) {
