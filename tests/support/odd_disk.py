@@ -28,7 +28,11 @@ import sys
 import time
 import unicodedata
 
-from fuse import FUSE, FuseOSError, Operations
+try:
+    from fuse import FUSE, FuseOSError, Operations
+except ImportError:
+    # As Debian calls it.
+    from fusepy import FUSE, FuseOSError, Operations
 
 options = dict(word.split("=", 1) for word in sys.argv[3:])
 NAME_MAX = int(options.get("namemax", "255"))

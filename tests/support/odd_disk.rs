@@ -14,8 +14,12 @@ pub(crate) struct OddDisk {
 impl OddDisk {
     /// Mounts `back` at `mount`, both of which are made. `None`, with a word, where that cannot be done.
     pub(crate) fn mount(back: &Path, mount: &Path, options: &str) -> Option<Self> {
-        let can = Command::new("python3").args(["-c", "import fuse"]).stderr(Stdio::null()).status();
-        if !can.is_ok_and(|status| status.success()) || !Path::new("/dev/fuse").exists() || !is_root() {
+        // Debian gives the module of fusepy its own name.
+        let has_fusepy = ["import fuse", "import fusepy"].iter().any(|line| {
+            let tried = Command::new("python3").args(["-c", line]).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        });
+        if !has_fusepy || !Path::new("/dev/fuse").exists() || !is_root() {
             println!("skipped: this needs root, FUSE, Python and fusepy");
             return None;
         }
