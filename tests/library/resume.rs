@@ -484,10 +484,10 @@ async fn a_job_that_is_dropped_lets_go_at_once_and_is_continued_by_the_next() {
     for round in 1..=5 {
         let job = pair.sending(SendOptions::default());
         until("content to arrive", || allocated(&pair.served("")) > round * 16 * MIB).await;
-        let dropped = Instant::now();
         drop(job);
+        let why = pair.disconnected().await;
+        assert!(!why.contains("timed out"), "the server was not told: {why}");
         until("the connection to end", || pair.connections() == 0).await;
-        assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
     }
     let report = pair.send(SendOptions::default()).await.report;
     assert!(report.done == 1 && report.bytes_written < 64 * MIB, "{report:?}");

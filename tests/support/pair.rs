@@ -9,7 +9,7 @@ use qft::error::Error;
 use qft::keys::{Identity, Ticket};
 use qft::progress::{Event, JobReport};
 use qft::protocol::message::Status;
-use qft::server::{Access, Server};
+use qft::server::{Access, Notice, Server};
 use tempfile::TempDir;
 
 /// Both ends. `src` is for files of the client's, the server serves `served`, `got` is for what is fetched.
@@ -40,6 +40,21 @@ impl Pair {
     /// Connections that the server has.
     pub(crate) fn connections(&self) -> usize {
         self.server.as_ref().map_or(0, |server| server.active().iter().sum())
+    }
+
+    /// Why the next connection that ends has ended, as the server says.
+    pub(crate) async fn disconnected(&self) -> String {
+        let server = self.server.as_ref().expect("it runs");
+        super::soon("a connection's end", async {
+            loop {
+                match server.notice().await {
+                    Some(Notice::Disconnected { why, .. }) => return why,
+                    Some(_) => {}
+                    None => panic!("the server has ended"),
+                }
+            }
+        })
+        .await
     }
 
     /// Ends the server at once, in the middle of whatever it does.

@@ -191,7 +191,7 @@ impl Committer {
     fn queue(&self, work: CommitWork, path: WirePath, answer: Answer) {
         let CommitClient { handle, id } = &*self.0;
         let job = CommitJob { work, told: Told::new(path, answer) };
-        // A seat is left with its last clone, so the client is known, and the thread is there.
+        // A client leaves with its last clone, so this one is known, and the thread is there.
         let mut state = handle.shared.lock();
         let queued = state.jobs.push(*id, job);
         // The thread is woken once, however long it takes to wake.
@@ -214,7 +214,10 @@ impl CommitClient {
 
 impl std::fmt::Debug for CommitClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seat").field("id", &self.id).field("queued", &self.handle.shared.lock().jobs.len()).finish()
+        f.debug_struct("CommitClient")
+            .field("id", &self.id)
+            .field("queued", &self.handle.shared.lock().jobs.len())
+            .finish()
     }
 }
 

@@ -17,13 +17,30 @@ thread_local! {
 }
 
 thread_local! {
-    /// From the opening after so many others on each fails on this thread, with that.
-    static UNOPENED: Cell<Option<(usize, Errno)>> = const { Cell::new(None) };
+    /// What becomes of openings on this thread.
+    static UNOPENED: Cell<Option<OpenFault>> = const { Cell::new(None) };
+}
+
+/// After `others` openings that succeed, `failing` ones fail; all behind those succeed.
+#[derive(Clone, Copy)]
+struct OpenFault {
+    others: usize,
+    failing: usize,
+    errno: Errno,
 }
 
 /// Runs `f`, in which no more than `others` files and directories can be opened, for that reason.
 pub(crate) fn opening_only<T>(others: usize, errno: Errno, f: impl FnOnce() -> T) -> T {
-    UNOPENED.set(Some((others, errno)));
+    with_fault(OpenFault { others, failing: usize::MAX, errno }, f)
+}
+
+/// Runs `f`, in which the first `failing` files and directories cannot be opened, for that reason: who tries again can.
+pub(crate) fn opening_after<T>(failing: usize, errno: Errno, f: impl FnOnce() -> T) -> T {
+    with_fault(OpenFault { others: 0, failing, errno }, f)
+}
+
+fn with_fault<T>(fault: OpenFault, f: impl FnOnce() -> T) -> T {
+    UNOPENED.set(Some(fault));
     let done = f();
     UNOPENED.set(None);
     done
@@ -31,14 +48,14 @@ pub(crate) fn opening_only<T>(others: usize, errno: Errno, f: impl FnOnce() -> T
 
 /// The result that opening something is to have here.
 pub(crate) fn opening() -> Result<(), Errno> {
-    match UNOPENED.get() {
-        Some((0, errno)) => Err(errno),
-        Some((others, errno)) => {
-            UNOPENED.set(Some((others - 1, errno)));
-            Ok(())
-        }
-        None => Ok(()),
+    let Some(fault) = UNOPENED.get() else { return Ok(()) };
+    let OpenFault { others, failing, errno } = fault;
+    if others > 0 {
+        UNOPENED.set(Some(OpenFault { others: others - 1, ..fault }));
+        return Ok(());
     }
+    UNOPENED.set(Some(OpenFault { failing: failing.saturating_sub(1), ..fault }));
+    if failing > 0 { Err(errno) } else { Ok(()) }
 }
 
 /// From now on a sync of what is at `path` fails on this thread, as on a bad disk.

@@ -19,7 +19,7 @@ use crate::protocol::path::WirePath;
 use super::dir::Resolver;
 use super::{Destination, Root, Tree};
 
-pub(crate) use faults::{fail_sync, fail_sync_with, heal, opening_only, panic_at};
+pub(crate) use faults::{fail_sync, fail_sync_with, heal, opening_after, opening_only, panic_at};
 
 pub(crate) const SOME_TIME: Mtime = Mtime { secs: 1_234_567_890, nanos: 987_654_321 };
 

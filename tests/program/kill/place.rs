@@ -31,15 +31,13 @@ impl Process {
         self.0.try_wait().expect("it is our child").is_some()
     }
 
-    /// Ctrl-C, and how it ends: soon, also when nobody is at the other end any more.
+    /// Ctrl-C, and how it ends, also when nobody is at the other end any more.
     pub(crate) fn interrupt(mut self) -> ExitStatus {
-        let start = Instant::now();
         let pid = rustix::process::Pid::from_child(&self.0);
         if !self.has_ended() {
             rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours to interrupt");
         }
         wait_for("it to stop", || self.has_ended());
-        assert!(start.elapsed() < Duration::from_secs(10), "it took {:?} to stop", start.elapsed());
         self.0.wait().expect("it has ended")
     }
 }
