@@ -9,7 +9,8 @@
 //! | `driver` | the connection, its disk threads and the time, as one interface; work that is tried again |
 //! | `planning` | which offers are planned when |
 //! | `offer` | an offer, to its answer |
-//! | `name` | the name of an offer on this disk: what has it, and whether another file of the job does |
+//! | `name` | the name of an offer on this disk, and what has it |
+//! | `twins` | names that the disk may take for one |
 //! | `directories` | directories, which get their time and mode at the end of the job |
 //! | `range` | a range of a file, on its stream |
 //! | `chunk` | a chunk of a range, from packets to the disk |
@@ -26,6 +27,7 @@ mod range;
 #[cfg(test)]
 #[path = "../../../tests/sim/mod.rs"]
 mod sim;
+mod twins;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
