@@ -221,7 +221,7 @@ impl Experiment for Drain {
             jitter: model.jitter(),
             believed: self.believed,
             response: self.response(model, at),
-            is_shared: model.is_shared(),
+            is_shared: model.may_be_shared(),
             is_contested: at.is_contested,
         })
     }

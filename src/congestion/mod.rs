@@ -62,16 +62,18 @@
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
 //! is lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep
 //! full takes one or two packets of a burst, so packets leave one by one, unless losses show that even so it is too much.
-//! What the path carries is the median of its trains, between which the packets of others come. Every scheduled drain tests
-//! whether they are still there, by a part of the queue alone: that much more of it goes than we have withdrawn shows that
-//! all of them stood aside, which only our own kind does. On a path of some 200 ms a flow that has lost half of what it had
-//! to a long queue, and no packets, does not wait for the drain. When a long queue comes back within ten seconds, it was
-//! BBR's own ProbeRTT that emptied it, and competitive mode goes on without another drain. Where no queue stands for longer
-//! than a drain of theirs, they are gone without a test, and growth as in start-up takes what they had; where others keep
-//! the queue short although we do not yield, they are of our own kind. What is lost meanwhile is never taken for the path's
-//! own loss, or its head-room would keep the queue full for ever. A flow that comes late takes what others hold in the
-//! queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it was theirs. When they have gone
-//! before they were seen, a path of which we get only a part shows no queue any more, and start-up takes the rest.
+//! What the path carries is the median of its trains, between which the packets of others come. Who has too few of them
+//! holds a share of what may be far too little, so that grows as long as losses take less than each round gives back. Every
+//! scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it goes than we have
+//! withdrawn shows that all of them stood aside, which only our own kind does. On a path of some 200 ms a flow that has
+//! lost half of what it had to a long queue, and no packets, does not wait for the drain. When a long queue comes back
+//! within ten seconds, it was BBR's own ProbeRTT that emptied it, and competitive mode goes on without another drain. Where
+//! no queue stands for longer than a drain of theirs, they are gone without a test, and growth as in start-up takes what
+//! they had; where others keep the queue short although we do not yield, they are of our own kind. What is lost meanwhile
+//! is never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late
+//! takes what others hold in the queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it
+//! was theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any more, and
+//! start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of

@@ -8,7 +8,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::sim::{Control, Factory, FlowConfig, LinkConfig, Loss, Lull, Report, Scenario, Stalls, Tls, run};
+use crate::sim::{
+    Control, Factory, FlowConfig, FlowReport, LinkConfig, Loss, Lull, Report, Scenario, Stalls, Tls, run,
+};
 use qft::congestion::{ControllerConfig, PathState, Phase};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, CubicConfig};
@@ -421,15 +423,32 @@ fn what_a_competitor_had_is_taken_within_three_seconds_after_it_has_gone() {
     }
 }
 
-/// A full queue takes one or two packets of a burst: in bursts a third was lost there.
+/// Ours beside so many BBR, which begin at another time than we do.
+fn beside_several_bbr(rtt: Duration, bbr: usize, ours_at: u64, bbr_at: u64) -> FlowReport {
+    let ours = FlowConfig { start: secs(ours_at), ..FlowConfig::new(ours()) };
+    let mut scenario = Scenario::new(LinkConfig::new(100 * MBIT, rtt), ours);
+    let one = || FlowConfig { start: secs(bbr_at), ..FlowConfig::tcp(Control::Bbr1) };
+    scenario.flows.extend((0..bbr).map(|_| one()));
+    (scenario.measure_from, scenario.end) = (secs(10), secs(25));
+    run(&scenario, &Tls::generate()).flows.swap_remove(0)
+}
+
+/// A full queue takes one or two packets of a burst: in bursts a third was lost there. Where they come second, it was in bursts
+/// again for ever, once the losses of their beginning had halved our share.
 #[test]
 fn beside_several_bbr_little_is_lost() {
-    let mut scenario = Scenario::new(LinkConfig::new(100 * MBIT, ms(50)), FlowConfig::tcp(Control::Bbr1));
-    scenario.flows.extend((1..4).map(|_| FlowConfig::tcp(Control::Bbr1)));
-    scenario.flows.push(FlowConfig { start: secs(5), ..FlowConfig::new(ours()) });
-    (scenario.measure_from, scenario.end) = (secs(10), secs(25));
-    let ours = &run(&scenario, &Tls::generate()).flows[4];
-    assert!(ours.share > 0.2 && ours.resent < 0.2, "{} of the link, {} sent twice", ours.share, ours.resent);
+    for (rtt, ours_at, bbr_at) in [(50, 5, 0), (20, 0, 5)] {
+        let ours = beside_several_bbr(ms(rtt), 4, ours_at, bbr_at);
+        assert!(ours.share > 0.2 && ours.resent < 0.2, "{} of the link, {} sent twice", ours.share, ours.resent);
+    }
+}
+
+/// Of a queue that is full all the time so little comes through in the beginning that it does not show what the path carries, and
+/// a share of that is no more: 7 % of the link, and half of one beside Linux's BBR.
+#[test]
+fn beside_many_bbr_that_were_there_first_we_get_a_share_of_what_the_path_carries() {
+    let ours = beside_several_bbr(ms(50), 8, 5, 0);
+    assert!(ours.share > 0.12 && ours.resent < 0.25, "{} of the link, {} sent twice", ours.share, ours.resent);
 }
 
 /// A flow that comes late takes the queue of one who never lets it become shorter for a part of the path.

@@ -191,9 +191,19 @@ impl PathModel {
         self.capacity.get().max(self.bandwidth.get())
     }
 
+    /// Whether that may be far too little: hardly any spacing of ACKs was seen.
+    pub(super) fn is_capacity_guessed(&self) -> bool {
+        !self.sampler.has_enough_trains()
+    }
+
     /// Whether much of what the path carries goes to others.
     pub(super) fn is_shared(&self) -> bool {
         self.bandwidth.get() < SHARED * self.capacity()
+    }
+
+    /// Whether it may.
+    pub(super) fn may_be_shared(&self) -> bool {
+        self.is_shared() || self.is_capacity_guessed()
     }
 
     /// Lost packets count as in flight for a round trip, so a full pipe needs this much more.

@@ -314,6 +314,7 @@ impl PathController {
 
     fn enter_contested(&mut self, now: Instant) {
         if self.competition.is_on() {
+            self.competition.resume();
             return;
         }
         self.competition.begin(self.window, self.model.capacity());

@@ -88,6 +88,12 @@ impl Trains {
         }
     }
 
+    /// Whether so many trains are known that their median means something. A flow of few packets is acknowledged before a batch is
+    /// complete, and the few trains that it has are too wide.
+    fn are_enough(&self) -> bool {
+        self.count >= self.rates.len()
+    }
+
     /// (median, maximum) of the last trains.
     fn spread(&self) -> Option<(f64, f64)> {
         if self.count < PROOF as usize {
@@ -143,6 +149,11 @@ impl RateSampler {
     /// What the spacing of ACKs says about the slowest link, in bytes per second: median and maximum of the last batches.
     pub(crate) fn train_rates(&self) -> Option<(f64, f64)> {
         self.trains.spread()
+    }
+
+    /// Whether as many batches are known as are remembered.
+    pub(crate) fn has_enough_trains(&self) -> bool {
+        self.trains.are_enough()
     }
 
     /// What the packets of the latest flight show among themselves.
