@@ -251,6 +251,8 @@ pub(super) struct Before {
     pub(super) has_queue: bool,
     /// It would have, if the path has one: start-up or a drain are some rounds ago.
     is_settled: bool,
+    /// A policer's rate is held.
+    is_policed: bool,
 }
 
 impl Before {
@@ -259,6 +261,7 @@ impl Before {
             budget: at.budget,
             has_queue: model.bandwidth.is_queued_lately() || model.is_queued(),
             is_settled: at.phase_rounds > MEMORY_ROUNDS,
+            is_policed: model.bandwidth.is_policed(),
         }
     }
 }
@@ -315,7 +318,11 @@ impl LossTrial {
     fn is_doubtful(&self, now: Instant, block: &LossBlock, present: &Before) -> bool {
         let is_unproven = present.is_settled && !present.has_queue && block.share * EFFECT > self.proven;
         let is_outdated = self.had_queue && !present.has_queue;
-        (block.excess || is_unproven) && (now >= self.pause_until || is_outdated) && !self.is_running()
+        // A bucket that is full passes for a path that loses nothing more: while none is known, what is lost later speaks against
+        // the last finding.
+        let is_refuted = is_unproven && !present.is_policed;
+        let is_paused = now < self.pause_until && !is_outdated && !is_refuted;
+        (block.excess || is_unproven) && !is_paused && !self.is_running()
     }
 
     /// Takes a block of a trial.

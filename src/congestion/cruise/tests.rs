@@ -141,7 +141,7 @@ fn it_takes_the_mean_of_two_rounds() {
     assert_eq!(found, [None, None, Some(ProbeFinding::Nothing)]);
 }
 
-const QUEUED: Before = Before { budget: 7.0, has_queue: true, is_settled: true };
+const QUEUED: Before = Before { budget: 7.0, has_queue: true, is_settled: true, is_policed: false };
 
 /// A trial that began at this loss, without asking whether it should.
 fn trial(now: Instant, loss: f64, before: Before) -> LossTrial {
@@ -192,6 +192,20 @@ fn the_next_trial_waits() {
     assert!(trial.measure(now, &excess).is_some());
     assert!(!trial.is_doubtful(now + PROBE_RTT_INTERVAL / 2, &excess, &QUEUED));
     assert!(trial.is_doubtful(now + PROBE_RTT_INTERVAL, &excess, &QUEUED));
+}
+
+/// Behind a bucket of 20 Mbit/s and 500 KB that was full in the trial, 12 % was lost for as long as the pause is.
+#[test]
+fn much_more_loss_than_a_trial_has_left_refutes_it_where_no_policer_is_known() {
+    let now = Instant::now();
+    let [little, much] = [0.05, 0.2].map(|share| LossBlock { share, excess: false });
+    let empty = Before { has_queue: false, ..QUEUED };
+    let mut trial = trial(now, little.share, empty);
+    trial.measure(now, &little);
+    assert_eq!(trial.measure(now, &little), Some(TrialFinding::Path(empty)));
+    assert!(!trial.is_doubtful(now, &little, &empty));
+    assert!(trial.is_doubtful(now, &much, &empty));
+    assert!(!trial.is_doubtful(now, &much, &Before { is_policed: true, ..empty }), "its rate is held already");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
 use super::drain::{Drain, DrainPace};
 use super::model::PathModel;
-use super::model::loss::LossBlock;
+use super::model::loss::{EXCESS_MIN, LossBlock};
 use super::model::round::SETTLE_ROUNDS;
 use super::model::rtt::DrainFinding;
 use super::startup::{Startup, StartupEnd};
@@ -305,8 +305,10 @@ impl PathController {
             }
             Some(TrialFinding::Path(before)) => self.budget.restore(before.budget),
         }
-        // Below the product there was no queue to overflow: what was still lost is the path's own loss.
-        self.model.loss.accept(at.now, block.share);
+        // Below the product there was no queue to overflow: what was still lost is the path's own loss. A bucket may have made the
+        // product too large, and head-room for what it drops keeps the loss up.
+        let is_policed = self.model.bandwidth.is_policed();
+        self.model.loss.accept(at.now, if is_policed { block.share.min(EXCESS_MIN) } else { block.share });
         self.phase_rounds = 0;
     }
 
