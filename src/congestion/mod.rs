@@ -44,7 +44,7 @@
 //! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, others drain, or the queue does not obey | a part of the product | min_rtt, the path's own loss, somebody else's queue |
 //! | probe (`cruise`; BBR's ProbeBW_UP) | all is calm, ever more rarely | more than the product | room |
 //! | loss trial (`cruise`) | more is lost than ever, or where no queue ever stands | less than the product | whose doing the loss is |
-//! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | a share of the path's | that nobody is left, or only our own kind |
+//! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | a share of the path's | that nobody is left |
 //!
 //! **Start-up** sends its first flight in a part of the round trip, and what the packets of a flight took to arrive opens the
 //! window for the next at once. It ends at a short queue, or when bandwidth stops growing (BBR). Near the rate that the spacing
@@ -65,14 +65,14 @@
 //! What the path carries is the median of its trains, between which the packets of others come. Who has too few of them
 //! holds a share of what may be far too little, so that grows as long as losses take less than each round gives back. Every
 //! scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it goes than we have
-//! withdrawn shows that all of them stood aside, which only our own kind does. On a path of some 200 ms a flow that has
-//! lost half of what it had to a long queue, and no packets, does not wait for the drain. When a long queue comes back
-//! within ten seconds, it was BBR's own ProbeRTT that emptied it, and competitive mode goes on without another drain. Where
-//! no queue stands for longer than a drain of theirs, they are gone without a test, and growth as in start-up takes what
-//! they had; where others keep the queue short although we do not yield, they are of our own kind. What is lost meanwhile
-//! is never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late
-//! takes what others hold in the queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it
-//! was theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any more, and
+//! withdrawn shows that all of them stood aside, which only our own kind does; a queue that is short for a while is no sign
+//! of that, since CUBIC makes one after a loss. On a path of some 200 ms a flow that has lost half of what it had to a long
+//! queue, and no packets, does not wait for the drain. When a long queue comes back within ten seconds, it was BBR's own
+//! ProbeRTT that emptied it, and competitive mode goes on without another drain. Where no queue stands for longer than a
+//! drain of theirs, they are gone without a test, and growth as in start-up takes what they had. What is lost meanwhile is
+//! never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes
+//! what others hold in the queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it was
+//! theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any more, and
 //! start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which

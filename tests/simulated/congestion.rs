@@ -417,9 +417,10 @@ fn beside_tcp(link: LinkConfig, control: Control, until: u64, from: u64, to: u64
 #[test]
 fn what_a_competitor_had_is_taken_within_three_seconds_after_it_has_gone() {
     let cubic = Control::Cubic { hystart: true };
-    for (rtt, control) in [(50, Control::Bbr1), (200, cubic)] {
-        let (share, queue) = beside_tcp(LinkConfig::new(100 * MBIT, ms(rtt)), control, 25, 28, 32);
-        assert!(share > 0.9 && queue < ms(15), "{control:?}: {share}, {queue:?}");
+    for (mbit, rtt, control) in [(100, 50, Control::Bbr1), (100, 200, cubic), (30, 20, cubic), (30, 20, Control::Bbr1)]
+    {
+        let (share, queue) = beside_tcp(LinkConfig::new(mbit * MBIT, ms(rtt)), control, 25, 28, 32);
+        assert!(share > 0.9 && queue < ms(15), "{mbit} Mbit/s, {control:?}: {share}, {queue:?}");
     }
 }
 
@@ -451,13 +452,14 @@ fn beside_many_bbr_that_were_there_first_we_get_a_share_of_what_the_path_carries
     assert!(ours.share > 0.12 && ours.resent < 0.25, "{} of the link, {} sent twice", ours.share, ours.resent);
 }
 
-/// A flow that comes late takes the queue of one who never lets it become shorter for a part of the path.
+/// A flow that comes late takes the queue of one who never lets it become shorter for a part of the path. Nor is it our own kind that
+/// keeps the queue short for half a second after a loss.
 #[test]
 fn a_queue_that_stood_before_us_is_seen_to_be_a_competitors() {
     let cubic = Control::Cubic { hystart: true };
     for (mbit, rtt) in [(100, 20), (50, 50)] {
         let (share, _) = beside_tcp(LinkConfig::new(mbit * MBIT, ms(rtt)), cubic, 25, 10, 20);
-        assert!(share > 0.25, "{mbit} Mbit/s, rtt {rtt}: {share}");
+        assert!(share > 0.3, "{mbit} Mbit/s, rtt {rtt}: {share}");
     }
 }
 

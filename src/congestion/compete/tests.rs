@@ -227,20 +227,33 @@ fn what_others_have_left_is_taken_where_a_queue_has_stood_and_stands_no_more() {
     assert_eq!(vacant_after(0, 0.3, false), None, "a policer");
 }
 
-/// Rounds until competitive mode ends beside such a queue, and why.
-fn ends(queue_ms: u64) -> Option<(u32, CompetitionEnd)> {
+/// Rounds until competitive mode ends beside such a queue, where packets of this window leave one by one or all at once.
+fn ends(queue_ms: u64, window: Option<u64>) -> Option<u32> {
     let now = Instant::now();
     let mut competition = Competition::default();
     competition.begin(0, 0.0);
-    let model = path(now, queue_ms, 0.3);
-    (1..200).find_map(|round| Some((round, competition.on_round(&model, &moment(now + RTT, round))?)))
+    let mut model = path(now, queue_ms, 0.3);
+    if window.is_some() {
+        model.sampler.on_smoothed_rtt(RTT, RTT);
+    }
+    let at = |round| Moment { window: window.unwrap_or(0), ..moment(now + RTT, round) };
+    (1..200).find(|&round| competition.on_round(&model, &at(round)).is_some())
 }
 
 #[test]
-fn it_ends_when_no_queue_stands_or_only_one_of_our_own_kind() {
-    assert_eq!(ends(0), Some((EMPTY_ROUNDS + 1, CompetitionEnd::PathEmpty)));
-    assert_eq!(ends(5).map(|(_, why)| why), Some(CompetitionEnd::OurKind));
-    assert_eq!(ends(40), None);
+fn it_ends_when_no_queue_stands() {
+    assert_eq!(ends(0, None), Some(EMPTY_ROUNDS + 1));
+    assert_eq!(ends(5, None), None);
+    assert_eq!(ends(40, None), None);
+}
+
+/// A packet leaves each millisecond, so the last one of those for which an acknowledgement is due has waited for three.
+#[test]
+fn what_packets_wait_to_leave_one_by_one_is_no_queue() {
+    let window = (RTT.as_millis() as f64 / PACE_GAIN) as u64 * MTU;
+    assert_eq!(ends(3, Some(window)), Some(EMPTY_ROUNDS + 1));
+    assert_eq!(ends(3, None), None);
+    assert_eq!(ends(6, Some(window)), None, "more than half a target may be a queue of our own kind");
 }
 
 #[test]

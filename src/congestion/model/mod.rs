@@ -315,8 +315,13 @@ impl PathModel {
     /// Whether a queue stood in this round. Whoever comes late takes the queue of others for path: the shortest round trip of
     /// all tells.
     pub(super) fn is_queued(&self) -> bool {
+        self.is_queued_beyond(Duration::ZERO)
+    }
+
+    /// The same, where packets wait for so long before they leave.
+    pub(super) fn is_queued_beyond(&self, held_back: Duration) -> bool {
         let least = self.min_rtt_filter.as_ref().map_or(Duration::ZERO, MinRttFilter::least);
-        self.standing_rtt() > least + base_target(least) / 4
+        self.standing_rtt() > least + held_back + base_target(least) / 4
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::compete::{CompetitionEnd, PressureFinding, Vacancy};
+use super::compete::{PathEmpty, PressureFinding, Vacancy};
 use super::config::{Mechanism, Phase};
 use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
@@ -61,8 +61,6 @@ pub(super) enum PhaseEnd {
     QueueOurs,
     /// Whoever held the queue is gone, and with him most of what was sent.
     PathEmpty,
-    /// Nobody but our own kind is there.
-    OurKind,
 }
 
 impl Phase {
@@ -71,7 +69,7 @@ impl Phase {
         match (self, end) {
             (_, PhaseEnd::Outage) | (Self::Cruise | Self::Contested, PhaseEnd::PathEmpty) => Self::Startup,
             (Self::Startup, PhaseEnd::PathFull) | (Self::Cruise | Self::Contested, PhaseEnd::DrainDue) => Self::Drain,
-            (Self::Drain, PhaseEnd::QueueOurs) | (Self::Contested, PhaseEnd::OurKind) => Self::Cruise,
+            (Self::Drain, PhaseEnd::QueueOurs) => Self::Cruise,
             (Self::Drain | Self::Cruise, PhaseEnd::Competitor) => Self::Contested,
             (phase, _) => phase,
         }
@@ -130,6 +128,7 @@ impl PathController {
 
     fn enter_startup(&mut self, now: Instant) {
         self.end_competition();
+        self.model.bandwidth.set_not_full();
         self.startup = Startup::new(None);
         self.start_round(now);
     }
@@ -326,10 +325,8 @@ impl PathController {
 
     fn on_contested_round(&mut self, now: Instant) {
         self.phase_rounds += 1;
-        match self.competition.on_round(&self.model, &self.moment(now)) {
-            Some(CompetitionEnd::PathEmpty) => self.turn(now, PhaseEnd::PathEmpty),
-            Some(CompetitionEnd::OurKind) => self.turn(now, PhaseEnd::OurKind),
-            None => {}
+        if let Some(PathEmpty) = self.competition.on_round(&self.model, &self.moment(now)) {
+            self.turn(now, PhaseEnd::PathEmpty);
         }
     }
 }

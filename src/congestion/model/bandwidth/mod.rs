@@ -96,9 +96,9 @@ impl Bandwidth {
         self.uneven = uneven;
     }
 
-    /// Whether the path is full is not known any more.
+    /// Whether the path is full is not known any more, nor what limits us.
     pub(crate) fn set_not_full(&mut self) {
-        self.full = false;
+        (self.full, self.policed) = (false, false);
     }
 
     pub(crate) fn on_sample(&mut self, round: u64, rate: f64) {
