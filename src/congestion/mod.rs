@@ -61,7 +61,7 @@
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
 //! is lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep
-//! full takes one or two packets of a burst, so packets leave one by one, unless losses show that even so it is too much.
+//! full takes one or two packets of a burst, so packets leave one by one, unless losses since the last test show that even so it is too much.
 //! What the path carries is the median of its trains, between which the packets of others come. Who has too few of them
 //! holds a share of what may be far too little, so that grows as long as losses take less than each round gives back. Every
 //! scheduled drain tests whether they are still there, by a part of the queue alone: that much more of it goes than we have
