@@ -111,7 +111,7 @@
 //! of the round trip can cost a third of the goodput, of a half three quarters and more where the round trip is 300 ms or
 //! the rate 500 Mbit/s; pauses as long as the round trip cost a third. Flows that share such a path may stay uneven for
 //! long. Where each of many flows of ours would get less than about ten packets per round trip, they may take each other
-//! for strangers while they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, two fifths for
+//! for strangers while they begin, and a twentieth is lost; if their clocks are wrong by seconds besides, nearly half for
 //! long, and so are those of sixteen that begin one after the other at 100 Mbit/s and 50 ms or more. Beside several BBR in
 //! a queue of a round trip or less a tenth is lost, and where it is half a round trip on slow paths, a fifth of the link is
 //! ours and not a third. Beside a CUBIC that was there first, on a path of 200 ms with a queue of four round trips, it can

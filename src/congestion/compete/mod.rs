@@ -14,7 +14,7 @@ use super::config::Mechanism;
 use super::model::round::{BURST_PACKETS, EMPTY_ROUNDS, MEMORY_ROUNDS, SETTLE_ROUNDS, base_target};
 use super::model::rtt::{LONG_RTT, MinRttFilter, PROBE_RTT_INTERVAL};
 use super::model::{PathModel, REDUCTION, SHARE};
-use super::phases::{Experiment, Moment};
+use super::phases::{Experiment, Moment, PhaseEnd};
 use crate::transport::limits::{ACK_EVERY, TIMER_GRAIN};
 
 /// Queue that counts as pressure, over the one that our own kind makes. With two, 89 cells beside others missed a bound and not
@@ -142,10 +142,6 @@ impl HeldShare {
     }
 }
 
-/// Nobody holds a queue any more: who fills queues leaves none empty for longer than a drain of his.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct PathEmpty;
-
 /// Competitive mode, as an experiment: on while a competitor is there, also while a drain tests that.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Competition {
@@ -213,8 +209,8 @@ impl Competition {
         });
     }
 
-    /// Goes on after a test.
-    pub(super) fn resume(&mut self) {
+    /// A test has found that the others are still there.
+    pub(super) fn on_tested(&mut self) {
         if let Some(hold) = &mut self.hold {
             hold.was_halved = false;
         }
@@ -232,7 +228,8 @@ impl Competition {
 }
 
 impl Experiment for Competition {
-    type Finding = PathEmpty;
+    /// What ends it without a test.
+    type Finding = PhaseEnd;
 
     /// The shortest round trip has fallen by more than the queue of our own kind, without a drain: what stood there was someone
     /// else's.
@@ -248,7 +245,7 @@ impl Experiment for Competition {
         self.hold.as_ref().map_or(0.0, |hold| hold.window).max(model.product() * model.headroom())
     }
 
-    fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<PathEmpty> {
+    fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<PhaseEnd> {
         let is_queued = model.is_queued_beyond(self.held_back(model, at.window));
         let hold = self.hold.as_mut()?;
         self.last = Some(at.now);
@@ -265,8 +262,9 @@ impl Experiment for Competition {
             hold.share * hold.capacity.max(hold.guess) * model.samples.mean_rtt().as_secs_f64() * model.headroom();
         let is_vacant = !is_queued && !model.is_without(Mechanism::Vacancy);
         let is_over = hold.vacancy.count(is_vacant, round_trips(model, at.now));
+        // Who fills queues leaves none empty for longer than a drain of his.
         self.is_buffer_filling |= is_over;
-        is_over.then_some(PathEmpty)
+        is_over.then_some(PhaseEnd::PathEmpty)
     }
 }
 

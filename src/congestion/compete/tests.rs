@@ -205,7 +205,7 @@ fn packets_leave_one_by_one_until_losses_have_halved_the_share_and_again_after_a
         pace(&competition, &model).is_some()
     };
     assert_eq!([0, 1000, 0, 0].map(&mut paced_after), [true, false, false, false]);
-    competition.resume();
+    competition.on_tested();
     assert_eq!(pace(&competition, &model), Some(PACE_GAIN * (10 * MTU) as f64 / RTT.as_secs_f64()));
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bandwidth::{AckAggregation, Bandwidth, Capacity, Usual};
-use loss::{LossMeter, SIGMAS, is_flood};
+use loss::{EXCESS_MIN, LossMeter, SIGMAS, is_flood};
 use rate::{RateSampler, Sample, do_agree};
 use round::{Round, RoundSamples, base_target, queue_target};
 use rtt::{DrainFinding, Drained, JitterFilter, MinRttFilter};
@@ -156,6 +156,12 @@ impl PathModel {
             self.loss.on_empty_queue(now, self.mtu);
         }
         found
+    }
+
+    /// Ends a loss trial, in which this share was lost. Below the product there was no queue to overflow: it is the path's own loss.
+    /// A policer's bucket may have made the product too large, and head-room for what it drops keeps the loss up.
+    pub(super) fn on_tried(&mut self, now: Instant, share: f64) {
+        self.loss.accept(now, if self.bandwidth.is_policed() { share.min(EXCESS_MIN) } else { share });
     }
 
     // ---- what is known ----

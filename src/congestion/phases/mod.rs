@@ -3,13 +3,13 @@
 
 use std::time::Instant;
 
-use super::compete::{PathEmpty, PressureFinding, Vacancy};
+use super::compete::{PressureFinding, Vacancy};
 use super::config::{Mechanism, Phase};
 use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
 use super::drain::{Drain, DrainPace};
 use super::model::PathModel;
-use super::model::loss::{EXCESS_MIN, LossBlock};
+use super::model::loss::LossBlock;
 use super::model::round::SETTLE_ROUNDS;
 use super::model::rtt::DrainFinding;
 use super::startup::{Startup, StartupEnd};
@@ -304,10 +304,7 @@ impl PathController {
             }
             Some(TrialFinding::Path(before)) => self.budget.restore(before.budget),
         }
-        // Below the product there was no queue to overflow: what was still lost is the path's own loss. A bucket may have made the
-        // product too large, and head-room for what it drops keeps the loss up.
-        let is_policed = self.model.bandwidth.is_policed();
-        self.model.loss.accept(at.now, if is_policed { block.share.min(EXCESS_MIN) } else { block.share });
+        self.model.on_tried(at.now, block.share);
         self.phase_rounds = 0;
     }
 
@@ -315,7 +312,7 @@ impl PathController {
 
     fn enter_contested(&mut self, now: Instant) {
         if self.competition.is_on() {
-            self.competition.resume();
+            self.competition.on_tested();
             return;
         }
         self.competition.begin(self.window, self.model.capacity());
@@ -325,8 +322,8 @@ impl PathController {
 
     fn on_contested_round(&mut self, now: Instant) {
         self.phase_rounds += 1;
-        if let Some(PathEmpty) = self.competition.on_round(&self.model, &self.moment(now)) {
-            self.turn(now, PhaseEnd::PathEmpty);
+        if let Some(end) = self.competition.on_round(&self.model, &self.moment(now)) {
+            self.turn(now, end);
         }
     }
 }
