@@ -139,14 +139,14 @@ impl Drain {
     }
 
     /// What the queue did. A queue that is full all the time and loses packets (`at.is_cut`) stays as it is, whatever we
-    /// withdraw.
+    /// withdraw; and how much that is follows from what the path carries.
     fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
         let (standing, target) = (self.before.0, base_target(model.min_rtt()));
         let (withdrawn, gone) = (self.withdrawn(model, at.window), standing.saturating_sub(self.least));
         let is_clean = !at.is_cut && model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
         let is_unmoved = standing.abs_diff(model.standing_rtt()) < withdrawn / 4;
         let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
-        if model.is_without(Mechanism::QueueResponse) {
+        if model.is_capacity_guessed() || model.is_without(Mechanism::QueueResponse) {
             QueueResponse::Unclear
         } else if gone > (2 * withdrawn).mul_f64(AGREEMENT) {
             // Two of ours beside a competitor are not enough.

@@ -6,6 +6,7 @@ use crate::congestion::model::rate::Sample;
 
 const MTU: u64 = 1200;
 const RTT: Duration = Duration::from_millis(50);
+const SECOND: Duration = Duration::from_secs(1);
 /// Bytes per second of the whole path.
 const CAPACITY: f64 = 10e6;
 
@@ -38,7 +39,7 @@ fn the_queue_of_our_own_kind_is_no_pressure() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 6, 1.0);
-    assert!((0..200).all(|_| pressure.on_round(&model, now + 2 * RTT).is_none()));
+    assert!((0..200).all(|_| pressure.on_round(&model, now + 2 * RTT, false).is_none()));
     assert!(pressure.is_none());
 }
 
@@ -47,9 +48,25 @@ fn a_queue_that_stays_long_is_looked_into_and_then_again() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 50, 1.0);
-    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT).is_some());
+    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT, false).is_some());
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
+}
+
+#[test]
+fn where_somebody_may_come_back_any_queue_counts_on_a_path_of_which_we_get_less_than_half() {
+    let now = Instant::now();
+    let is_pressed = |queue_ms, share: f64, is_expected| {
+        let mut model = path(now, queue_ms, share);
+        model.bandwidth.believe(0, share * CAPACITY);
+        model.capacity.on_round(now, None, Some(CAPACITY));
+        let mut pressure = Pressure::default();
+        (0..100).any(|_| pressure.on_round(&model, now + 2 * RTT, is_expected).is_some())
+    };
+    assert!(is_pressed(4, 0.4, true));
+    assert!(!is_pressed(4, 0.4, false));
+    assert!(!is_pressed(4, 0.6, true), "nobody has come");
+    assert!(!is_pressed(0, 0.4, true), "no queue stands");
 }
 
 /// What a long queue shows when we get these shares of the path before and after, and so many packets are lost of each round.
@@ -63,9 +80,9 @@ fn found(before: f64, after: f64, lost: u64) -> Option<PressureFinding> {
         model.samples.lost = lost * MTU;
         model
     };
-    let first = pressure.on_round(&get(before), now + 2 * RTT);
+    let first = pressure.on_round(&get(before), now + 2 * RTT, false);
     assert_eq!(first, None);
-    (1..100).find_map(|_| pressure.on_round(&get(after), now + 2 * RTT))
+    (1..100).find_map(|_| pressure.on_round(&get(after), now + 2 * RTT, false))
 }
 
 #[test]
@@ -82,7 +99,7 @@ fn on_a_short_path_pressure_takes_as_long() {
     let mut pressure = Pressure::default();
     let mut model = path(now, 18, 1.0);
     model.round.min_rtt = Duration::from_millis(2);
-    let rounds = (1..1000).take_while(|_| pressure.on_round(&model, now + LONG_RTT / 8).is_none()).count();
+    let rounds = (1..1000).take_while(|_| pressure.on_round(&model, now + LONG_RTT / 8, false).is_none()).count();
     assert_eq!(rounds + 1, 8 * MEMORY_ROUNDS as usize);
 }
 
@@ -90,11 +107,29 @@ fn on_a_short_path_pressure_takes_as_long() {
 fn the_window_of_a_share_is_that_part_of_what_fits_the_present_round_trip() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     let model = path(now, 50, 1.0);
     assert_eq!(competition.on_round(&model, &moment(now + 2 * RTT, 1)), None);
     let hold = competition.hold.as_ref().expect("it has begun");
     assert!((hold.window / (SHARE * CAPACITY * (2 * RTT).as_secs_f64()) - 1.0).abs() < 1e-6, "{}", hold.window);
+}
+
+#[test]
+fn it_begins_with_half_of_the_share_and_takes_the_rest_where_that_loses_nothing() {
+    let now = Instant::now();
+    let shares = |bandwidth: f64, lost: u64| {
+        let mut competition = Competition::default();
+        competition.begin(0, CAPACITY, bandwidth);
+        let mut model = path(now, 50, 1.0);
+        model.samples.lost = lost * MTU;
+        let before = competition.hold.as_ref().map(|hold| hold.share);
+        competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
+        [before, competition.hold.map(|hold| hold.share)].map(|share| share.expect("it has begun") / SHARE)
+    };
+    assert_eq!(shares(0.01 * CAPACITY, 0), [0.5, 1.0]);
+    assert_eq!(shares(0.4 * CAPACITY, 0), [1.0, 1.0], "we have as much");
+    let [before, after] = shares(0.01 * CAPACITY, 1000);
+    assert!(before == 0.5 && after < 0.5, "{after}");
 }
 
 /// Or a share of what we get would be less and less.
@@ -102,7 +137,7 @@ fn the_window_of_a_share_is_that_part_of_what_fits_the_present_round_trip() {
 fn it_is_a_share_of_what_the_path_carried_before() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0, 2.0 * CAPACITY);
+    competition.begin(0, 2.0 * CAPACITY, CAPACITY);
     let model = path(now, 50, 1.0);
     competition.on_round(&model, &moment(now + 2 * RTT, 1));
     let window = competition.hold.as_ref().expect("it has begun").window;
@@ -127,7 +162,7 @@ fn show_spacing(model: &mut PathModel, now: Instant) {
 fn held(model: &mut PathModel, lost: u64) -> f64 {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     let at = moment(now + 2 * RTT, SETTLE_ROUNDS + 1);
     for _ in 0..10 {
         (0..100 - lost).for_each(|_| model.sampler.on_ack(now, now, MTU));
@@ -156,7 +191,7 @@ fn what_comes_back_of_the_share_goes_to_a_capacity_that_is_only_guessed() {
 fn what_is_lost_is_taken_off_the_share_which_comes_back_by_a_step_a_round() {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     let mut model = path(now, 50, 1.0);
     model.samples.lost = 1000 * MTU;
     competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
@@ -178,7 +213,7 @@ fn beside_whoever_lets_the_queue_go_by_himself_twice_as_much_of_the_share_comes_
     let share_when_all_is_lost = |competition: &mut Competition| {
         let mut model = path(now, 50, 1.0);
         model.samples.lost = 1000 * MTU;
-        competition.begin(0, 0.0);
+        competition.begin(0, 0.0, CAPACITY);
         competition.on_round(&model, &moment(now, SETTLE_ROUNDS + 1));
         competition.hold.as_ref().expect("it is on").share
     };
@@ -198,7 +233,7 @@ fn packets_leave_one_by_one_until_losses_have_halved_the_share_and_again_after_a
     model.sampler.on_smoothed_rtt(RTT, RTT);
     let pace = |competition: &Competition, model: &PathModel| competition.pace(model, 10 * MTU);
     assert_eq!(pace(&competition, &model), None);
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     let mut paced_after = |lost: u64| {
         model.samples.lost = lost * MTU;
         competition.on_round(&model, &moment(now + 2 * RTT, SETTLE_ROUNDS + 1));
@@ -231,7 +266,7 @@ fn what_others_have_left_is_taken_where_a_queue_has_stood_and_stands_no_more() {
 fn ends(queue_ms: u64, window: Option<u64>) -> Option<u32> {
     let now = Instant::now();
     let mut competition = Competition::default();
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     let mut model = path(now, queue_ms, 0.3);
     if window.is_some() {
         model.sampler.on_smoothed_rtt(RTT, RTT);
@@ -261,9 +296,27 @@ fn it_was_on_lately_for_as_long_as_bbr_takes_to_empty_the_queue_again() {
     let now = Instant::now();
     let mut competition = Competition::default();
     assert!(!competition.was_on_lately(now));
-    competition.begin(0, 0.0);
+    competition.begin(0, 0.0, CAPACITY);
     competition.on_round(&path(now, 50, 0.3), &moment(now, 1));
     competition.end();
     assert!(competition.was_on_lately(now + PROBE_RTT_INTERVAL / 2));
     assert!(!competition.was_on_lately(now + PROBE_RTT_INTERVAL));
+}
+
+#[test]
+fn who_has_stood_aside_for_a_moment_is_expected_back_until_a_test_has_shown_that_it_was_our_kind() {
+    let now = Instant::now();
+    let mut competition = Competition::default();
+    let vacate = |competition: &mut Competition| {
+        competition.begin(0, 0.0, CAPACITY);
+        (1..100).find_map(|round| competition.on_round(&path(now, 0, 0.3), &moment(now + RTT, round)));
+        competition.end();
+    };
+    vacate(&mut competition);
+    competition.on_our_kind();
+    assert!(competition.is_expected_back(now + SECOND), "the drain after start-up has seen no queue yet");
+    assert!(!competition.is_expected_back(now + 2 * PROBE_RTT_INTERVAL));
+    competition.begin(0, 0.0, CAPACITY);
+    competition.on_our_kind();
+    assert!(!competition.is_expected_back(now + SECOND));
 }

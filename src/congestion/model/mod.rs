@@ -115,11 +115,13 @@ impl PathModel {
         self.ack_aggregation.on_round(self.samples.mean_rtt(), self.samples.low_rtt());
     }
 
-    /// Notes what the round shows of the slowest link. Beside others few trains agree, since their packets come between ours, yet
-    /// the median holds; jitter and a path that pauses move it.
+    /// Notes what the round shows of the slowest link. Beside others few spacings agree, since their packets come between ours,
+    /// yet the mean holds; jitter and a path that pauses move it.
     fn note_capacity(&mut self, now: Instant) {
         let is_clean = !self.is_aggregating() && self.jitter() < base_target(self.min_rtt()) / 2;
-        let spaced = self.train_rates().filter(|_| is_clean).map(|(median, _)| median);
+        let few = self.train_rates().map(|(median, _)| median);
+        let many = self.sampler.spaced_rate().filter(|_| !self.is_without(Mechanism::Trains));
+        let spaced = many.or(few).filter(|_| is_clean);
         let full = self.is_queued().then(|| self.samples.rate(now, self.sampler.delivered()));
         self.capacity.on_round(now, spaced, full);
     }

@@ -15,10 +15,12 @@ pub(crate) const SETTLE_ROUNDS: u32 = 2;
 pub(crate) const PROOF: u32 = 3;
 /// Rounds that estimates remember, and as long as something must last to be more than a moment's doing: BBR's eight to ten.
 pub(crate) const MEMORY_ROUNDS: u32 = 8;
+/// Samples that estimates remember of what comes some times a round, so that a drain or a probe does not count.
+pub(crate) const MEMORY_SAMPLES: usize = 4 * MEMORY_ROUNDS as usize;
 /// Packets that quinn sends at once, which is RFC 9002's initial window too.
 pub(crate) const BURST_PACKETS: u32 = 10;
 
-/// One part in so many stands at either end of what is not alike: of a round's groups, or of jitter's turns. With a half of a
+/// One part in so many stands at either end of what is not alike: of a round's groups, of jitter's turns, or of spacings. With a half of a
 /// round's groups, pauses of up to 25 ms every 50 were still a queue now and then: 64 MiB took 9.7 s at 100 Mbit/s, with a fifth
 /// 8.7. With a half of the turns, jitter of 30 ms took 9 % of 20 Mbit/s and not 5.
 pub(crate) const QUARTER: usize = 4;

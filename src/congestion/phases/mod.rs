@@ -181,8 +181,8 @@ impl PathController {
     // ---- cruise ----
 
     fn enter_cruise(&mut self) {
-        self.end_competition();
         self.competition.on_our_kind();
+        self.end_competition();
         self.pressure.forget();
         self.vacancy = Vacancy::default();
     }
@@ -217,7 +217,9 @@ impl PathController {
 
     fn judge_queue(&mut self, now: Instant) {
         let at = self.moment(now);
-        let pressed = self.pressure.on_round(&self.model, now).filter(|_| !self.is_without(Mechanism::Pressure));
+        let is_expected = self.competition.is_expected_back(now);
+        let pressed =
+            self.pressure.on_round(&self.model, now, is_expected).filter(|_| !self.is_without(Mechanism::Pressure));
         let is_shown = self.competition.is_due(&self.model, &at)
             || pressed == Some(PressureFinding::PushedAside) && Drain::is_late(self.model.min_rtt())
             || pressed.is_some() && self.competition.was_on_lately(now);
@@ -315,7 +317,7 @@ impl PathController {
             self.competition.on_tested();
             return;
         }
-        self.competition.begin(self.window, self.model.capacity());
+        self.competition.begin(self.window, self.model.capacity(), self.model.bandwidth.get());
         self.model.bandwidth.set_not_full();
         self.drain.plan(&self.model, &self.moment(now));
     }

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::round::{BURST_PACKETS, MEMORY_ROUNDS, NOISE, PROOF};
+use super::round::{BURST_PACKETS, MEMORY_ROUNDS, MEMORY_SAMPLES, NOISE, PROOF, QUARTER};
 use crate::transport::limits::{ACK_EVERY, MTU_START};
 
 /// What had been delivered when a batch was sent.
@@ -106,6 +106,75 @@ impl Trains {
     }
 }
 
+/// How much of a batch an acknowledgement is for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Acked {
+    packets: u32,
+    bytes: u64,
+}
+
+impl Acked {
+    fn add(&mut self, bytes: u64) {
+        self.packets += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// The time between two acknowledgements of one batch, and the bytes of the later one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Spacing {
+    bytes: u64,
+    time: Duration,
+}
+
+impl Spacing {
+    /// Bytes per second; infinite where both came at once.
+    fn rate(&self) -> f64 {
+        self.bytes as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// The last spacings, as a ring.
+///
+/// Late machines make one of them longer and another one shorter, down to nothing. The rates of both are far off and so is their
+/// median, but the time of many together is what it would have been: beside one BBR of Linux's at 100 Mbit/s, whose packets carry
+/// 96 of ours, the median of eight batches was 87 to 125, and this was 91 to 104.
+#[derive(Debug, Clone, Default)]
+struct Spacings {
+    /// The send time of the batch that the last acknowledgement was for, and when that came.
+    heard: Option<(Instant, Instant)>,
+    ring: [Spacing; MEMORY_SAMPLES],
+    count: usize,
+}
+
+impl Spacings {
+    /// An ACK whose newest packet was sent at `sent`, with so much of that batch. One for no more packets than may arrive before it
+    /// is due was held back.
+    fn on_ack(&mut self, now: Instant, sent: Instant, acked: Acked) {
+        let before = self.heard.replace((sent, now)).filter(|&(batch, _)| batch == sent);
+        if let Some((_, heard)) = before.filter(|_| acked.packets > ACK_EVERY) {
+            let time = now.saturating_duration_since(heard);
+            self.ring[self.count % self.ring.len()] = Spacing { bytes: acked.bytes, time };
+            self.count += 1;
+        }
+    }
+
+    /// The mean of the middle half, in bytes per second.
+    fn mean_rate(&self) -> Option<f64> {
+        if self.count < MEMORY_ROUNDS as usize {
+            return None;
+        }
+        let mut sorted = self.ring;
+        let known = &mut sorted[..self.count.min(MEMORY_SAMPLES)];
+        known.sort_by(|one, other| one.rate().total_cmp(&other.rate()));
+        let ends = known.len() / QUARTER;
+        let middle = &known[ends..known.len() - ends];
+        let bytes = middle.iter().map(|spacing| spacing.bytes).sum();
+        let time: Duration = middle.iter().map(|spacing| spacing.time).sum();
+        (!time.is_zero()).then(|| Spacing { bytes, time }.rate())
+    }
+}
+
 /// Makes [`Sample`]s out of the controller's callbacks.
 #[derive(Debug, Clone)]
 pub(crate) struct RateSampler {
@@ -113,15 +182,16 @@ pub(crate) struct RateSampler {
     delivered: u64,
     delivered_at: Instant,
     first_sent: Instant,
-    /// Newest batch with a packet in the ACK being processed, and how many bytes of it.
-    acked: Option<SendState>,
-    acked_bytes: u64,
+    /// Newest batch with a packet in the ACK being processed, and how much of it.
+    newest: Option<SendState>,
+    acked: Acked,
     /// Batches belong to an idle spell until more than this much is delivered: the first flight after it, too, whose rate is
     /// that of the sender's beginning.
     limited_until: Option<u64>,
     /// Nothing is in flight: the next batch starts the clocks again.
     idle: bool,
     trains: Trains,
+    spacings: Spacings,
     dispersion: Dispersion,
     undelayed: UndelayedRtt,
     /// What had been delivered at the last ACK that told anything.
@@ -135,11 +205,12 @@ impl RateSampler {
             delivered: 0,
             delivered_at: now,
             first_sent: now,
-            acked: None,
-            acked_bytes: 0,
+            newest: None,
+            acked: Acked::default(),
             limited_until: None,
             idle: true,
             trains: Trains::default(),
+            spacings: Spacings::default(),
             dispersion: Dispersion::default(),
             undelayed: UndelayedRtt::default(),
             dispersed: 0,
@@ -149,6 +220,11 @@ impl RateSampler {
     /// What the spacing of ACKs says about the slowest link, in bytes per second: median and maximum of the last batches.
     pub(crate) fn train_rates(&self) -> Option<(f64, f64)> {
         self.trains.spread()
+    }
+
+    /// The same as a mean, which is right on late machines too.
+    pub(crate) fn spaced_rate(&self) -> Option<f64> {
+        self.spacings.mean_rate()
     }
 
     /// Whether as many batches are known as are remembered.
@@ -163,7 +239,8 @@ impl RateSampler {
 
     /// The path may be another one: what it showed of its slowest link says nothing any more.
     pub(crate) fn forget_spacing(&mut self) {
-        (self.trains, self.dispersion) = (Trains::default(), Dispersion::default());
+        (self.trains, self.spacings) = (Trains::default(), Spacings::default());
+        self.dispersion = Dispersion::default();
     }
 
     /// Bytes acknowledged so far.
@@ -202,8 +279,8 @@ impl RateSampler {
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
         self.delivered += bytes;
         self.delivered_at = now;
-        match self.acked {
-            Some(newest) if newest.at == sent => self.acked_bytes += bytes,
+        match self.newest {
+            Some(newest) if newest.at == sent => self.acked.add(bytes),
             Some(newest) if newest.at > sent => {}
             _ => self.begin_batch(sent, bytes),
         }
@@ -213,7 +290,7 @@ impl RateSampler {
         let index = self.batches.partition_point(|batch| batch.at < sent);
         // No entry: an MTU probe (quinn does not announce them) or a packet older than one already acknowledged.
         if let Some(batch) = self.batches.get(index).filter(|batch| batch.at == sent) {
-            (self.acked, self.acked_bytes) = (Some(*batch), bytes);
+            (self.newest, self.acked) = (Some(*batch), Acked { packets: 1, bytes });
         }
     }
 
@@ -225,9 +302,10 @@ impl RateSampler {
         } else {
             self.limited_until = self.limited_until.filter(|&until| self.delivered <= until);
         }
-        let batch = self.acked.take()?;
+        let batch = self.newest.take()?;
         if !batch.is_paced {
-            self.trains.on_ack(now, batch.at, self.acked_bytes);
+            self.trains.on_ack(now, batch.at, self.acked.bytes);
+            self.spacings.on_ack(now, batch.at, self.acked);
         }
         self.dispersion.on_ack(now, batch.at, self.delivered - self.dispersed);
         self.dispersed = self.delivered;

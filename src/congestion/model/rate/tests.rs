@@ -173,3 +173,41 @@ fn what_left_one_by_one_says_nothing_of_the_slowest_link() {
         assert_eq!(sampler.train_rates().is_some(), known, "paced: {is_paced}");
     }
 }
+
+#[test]
+fn spacings_that_late_machines_make_longer_and_shorter_show_the_rate_together() {
+    let start = Instant::now();
+    let mut sampler = RateSampler::new(start);
+    for batch in 0..16u32 {
+        // Five packets in 0.4 ms, but each second batch is acknowledged all at once and the next one in twice the time.
+        let late = [0, 800][batch as usize % 2];
+        train(&mut sampler, start + batch * 20 * MS, &[(50_000, 4), (50_000 + late, 5), (60_400, 1)]);
+    }
+    let rate = sampler.spaced_rate().expect("many spacings");
+    assert!((rate - 1.5e7).abs() < 1e5, "{rate}");
+}
+
+#[test]
+fn a_few_spacings_that_are_far_off_say_nothing() {
+    let start = Instant::now();
+    let mut sampler = RateSampler::new(start);
+    for batch in 0..16u32 {
+        let time = if batch % 8 == 3 { 9000 } else { 400 };
+        train(&mut sampler, start + batch * 20 * MS, &[(50_000, 5), (50_000 + time, 5)]);
+    }
+    let rate = sampler.spaced_rate().expect("many spacings");
+    assert!((rate - 1.5e7).abs() < 1e5, "{rate}");
+}
+
+/// Few packets leave in a batch where little is in flight, and the time that their acknowledgement waits for more is not the path's.
+#[test]
+fn an_acknowledgement_that_was_not_due_yet_shows_no_spacing() {
+    let start = Instant::now();
+    for (packets, known) in [(ACK_EVERY, false), (ACK_EVERY + 1, true)] {
+        let mut sampler = RateSampler::new(start);
+        for batch in 0..MEMORY_ROUNDS {
+            train(&mut sampler, start + batch * 20 * MS, &[(50_000, 5), (60_000, packets)]);
+        }
+        assert_eq!(sampler.spaced_rate().is_some(), known, "{packets} packets");
+    }
+}

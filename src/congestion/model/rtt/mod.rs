@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::round::{GROUP_ACKS, MEMORY_ROUNDS, NOISE, PROOF, QUARTER, base_target, ours_max};
+use super::round::{GROUP_ACKS, MEMORY_ROUNDS, MEMORY_SAMPLES, NOISE, PROOF, QUARTER, base_target, ours_max};
 use crate::transport::limits::ACK_EVERY;
 
 /// BBR's time between two looks at a path that is known.
@@ -206,8 +206,6 @@ impl MinRttFilter {
     }
 }
 
-/// Turns that are remembered: some rounds, so that a drain or a probe does not count.
-const MEMORY: usize = 32;
 /// Turns of this part of the target are left to chance: late timers of busy machines make half as much.
 const LEAST_SHARE: f64 = 0.12;
 /// So are turns of so many packets of the slowest link: bursts, and losses between them, make up to that much. Without both, the
@@ -231,7 +229,7 @@ pub(crate) struct JitterFilter {
     /// Whether the last step went up, and how far it went.
     step: (bool, Duration),
     /// How much of each step the next one took back, as a ring.
-    turns: [Duration; MEMORY],
+    turns: [Duration; MEMORY_SAMPLES],
     count: usize,
     /// The turn that stands for all, once enough are known.
     turn: Duration,
@@ -245,7 +243,7 @@ impl JitterFilter {
             group_min: Duration::MAX,
             last: None,
             step: (false, Duration::ZERO),
-            turns: [Duration::ZERO; MEMORY],
+            turns: [Duration::ZERO; MEMORY_SAMPLES],
             count: 0,
             turn: Duration::ZERO,
         }
@@ -267,7 +265,7 @@ impl JitterFilter {
         let Some(last) = self.last.replace(group) else { return };
         let (rose, size) = (group > last, group.abs_diff(last));
         let (before_rose, before) = std::mem::replace(&mut self.step, (rose, size));
-        self.turns[self.count % MEMORY] = if rose == before_rose { Duration::ZERO } else { size.min(before) };
+        self.turns[self.count % MEMORY_SAMPLES] = if rose == before_rose { Duration::ZERO } else { size.min(before) };
         self.count += 1;
         if self.count >= MEMORY_ROUNDS as usize {
             self.turn = self.typical();
@@ -278,7 +276,7 @@ impl JitterFilter {
     /// where nothing but jitter is at work.
     fn typical(&self) -> Duration {
         let mut sorted = self.turns;
-        let known = &mut sorted[..self.count.min(MEMORY)];
+        let known = &mut sorted[..self.count.min(MEMORY_SAMPLES)];
         known.sort_unstable();
         known[known.len() - known.len().div_ceil(QUARTER)]
     }
