@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{BEHIND, failing, has_strace, set_mode, set_modified, with_disk};
-use crate::support::bin::Machine;
+use crate::support::bin::{Machine, wait_for};
 
 const MIB: u64 = 1 << 20;
 
@@ -97,6 +97,12 @@ fn what_is_called_a_hole_and_is_none_arrives_whole() {
     assert!(machine.read("there/holey") == machine.read("holey"));
 }
 
+/// A file is said to have started before it is opened, but what is in its `part` was read from it.
+fn wait_until_it_is_read(machine: &Machine, part: &str) {
+    let part = machine.path(part);
+    wait_for("the first bytes", || fs::metadata(&part).is_ok_and(|part| part.len() > 0).then_some(()));
+}
+
 #[test]
 fn a_file_whose_mode_and_name_change_while_it_is_sent_is_sent() {
     let machine = Machine::new();
@@ -112,7 +118,7 @@ fn a_file_whose_mode_and_name_change_while_it_is_sent_is_sent() {
     );
     assert!(machine.read("there/big") == machine.read("big"));
     let running = machine.run_on(&format!("send {SLOWLY} big --to local:second"));
-    running.wait_to_say("started");
+    wait_until_it_is_read(&machine, "second/.big.qft-part");
     fs::rename(&path, machine.path("moved")).expect("ours");
     running.end().exits(0);
     assert!(machine.read("second/big") == machine.read("moved"));
@@ -124,7 +130,7 @@ fn a_write_whose_time_is_put_back_is_found_out() {
     let path = machine.write_large("big", SLOW_BYTES);
     let time = set_modified(&path, 1_000_000_000, 5);
     let running = machine.run_on(&format!("send {SLOWLY} big --to local:there"));
-    running.wait_to_say("started");
+    wait_until_it_is_read(&machine, "there/.big.qft-part");
     let file = OpenOptions::new().write(true).open(&path).expect("ours");
     file.write_all_at(b"changed", 5).expect("written");
     file.set_modified(time).expect("ours");
@@ -204,9 +210,7 @@ fn an_older_version_whose_inode_changes_while_it_is_brought_up_to_date_is_still_
     machine.write_large("there/f", 32 * MIB);
     let sending = machine.run_on("send --bwlimit 8M --no-sync f --to local:there");
     let part = machine.path("there/.f.qft-part");
-    crate::support::bin::wait_for("the first bytes", || {
-        part.metadata().is_ok_and(|found| found.len() > 0).then_some(())
-    });
+    wait_for("the first bytes", || part.metadata().is_ok_and(|found| found.len() > 0).then_some(()));
     OpenOptions::new()
         .write(true)
         .open(&there)
