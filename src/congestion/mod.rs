@@ -62,8 +62,8 @@
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
 //! is lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep
 //! full takes one or two packets of a burst, so packets leave one by one, unless losses since the last test show that even so
-//! it is too much. What the path carries is the mean of the spacings of ACKs, since late machines make single ones longer or
-//! shorter. Who has too few of them holds a share of what may be far too little, so that grows as long as losses take less
+//! it is too much. What the path carries is the median of its trains or the mean of the spacings of ACKs, whichever is lower, since
+//! late machines move both. Who has too few of them holds a share of what may be far too little, so that grows as long as losses take less
 //! than each round gives back. Every scheduled drain tests whether they are still there, by a part of the queue alone: that
 //! much more of it goes than we have withdrawn shows that all of them stood aside, which only our own kind does; a queue that
 //! is short for a while is no sign of that, since CUBIC makes one after a loss. On a path of some 200 ms a flow that has lost

@@ -116,12 +116,12 @@ impl PathModel {
     }
 
     /// Notes what the round shows of the slowest link. Beside others few spacings agree, since their packets come between ours,
-    /// yet the mean holds; jitter and a path that pauses move it.
+    /// yet their middle holds; jitter and a path that pauses move it.
     fn note_capacity(&mut self, now: Instant) {
         let is_clean = !self.is_aggregating() && self.jitter() < base_target(self.min_rtt()) / 2;
-        let few = self.train_rates().map(|(median, _)| median);
-        let many = self.sampler.spaced_rate().filter(|_| !self.is_without(Mechanism::Trains));
-        let spaced = many.or(few).filter(|_| is_clean);
+        // The lower of the two: where many acknowledgements come at once, the mean is too high.
+        let lower = |(median, _): (f64, f64)| self.sampler.spaced_rate().map_or(median, |mean| median.min(mean));
+        let spaced = self.train_rates().filter(|_| is_clean).map(lower);
         let full = self.is_queued().then(|| self.samples.rate(now, self.sampler.delivered()));
         self.capacity.on_round(now, spaced, full);
     }

@@ -222,7 +222,7 @@ impl RateSampler {
         self.trains.spread()
     }
 
-    /// The same as a mean, which is right on late machines too.
+    /// The same as a mean, on which machines that are late now and then have no bearing.
     pub(crate) fn spaced_rate(&self) -> Option<f64> {
         self.spacings.mean_rate()
     }
