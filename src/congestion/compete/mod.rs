@@ -69,7 +69,7 @@ impl Pressure {
             (self.bandwidth, self.is_lossy) = (bandwidth, false);
         }
         self.is_lossy |= model.is_loss_unusual();
-        // Not as soon as we get less than all: late machines read up to half as much again as the path carries.
+        // A flow that is alone on late machines takes a path for half as large again as it is, so it seems to get two thirds.
         let is_back = is_expected && bandwidth < REDUCTION * model.capacity() && model.is_queued();
         if is_back || queue > usual.mul_f64(PRESSURE_QUEUE) {
             self.round_trips += round_trips;
@@ -187,7 +187,7 @@ impl Competition {
         wait.min(base_target(model.min_rtt()) / 2)
     }
 
-    /// Whether losses have cut the share that is held.
+    /// Whether the whole share is not held: losses have cut it, or it has just begun.
     pub(super) fn is_cut(&self) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.share < SHARE)
     }
@@ -234,8 +234,8 @@ impl Competition {
         }
     }
 
-    /// Nobody but our own kind holds a queue. A test has shown that, or a drain after start-up has, which those who stood aside
-    /// for a moment may have left behind.
+    /// Nobody but our own kind holds a queue. When a test has shown that, nobody is expected back; a drain in cruise or after
+    /// start-up may have fallen on the moment for which the others stand aside.
     pub(super) fn on_our_kind(&mut self) {
         self.is_vacated &= !self.is_on();
         self.is_buffer_filling = false;
@@ -274,8 +274,13 @@ impl Experiment for Competition {
             // A mark says as much as it says to the queue budget.
             let kept = if model.is_queue_marked() { REDUCTION } else { 1.0 - model.unusual_loss() };
             hold.is_opening &= !model.is_loss_unusual();
-            let step = if self.is_buffer_filling { STEP / REDUCTION } else { STEP };
-            let step = if hold.is_opening { hold.share } else { step };
+            let step = if hold.is_opening {
+                hold.share
+            } else if self.is_buffer_filling {
+                STEP / REDUCTION
+            } else {
+                STEP
+            };
             hold.on_losses(kept, step, model.is_capacity_guessed());
             hold.was_halved |= hold.share < SHARE * REDUCTION;
         }

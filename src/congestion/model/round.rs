@@ -20,9 +20,9 @@ pub(crate) const MEMORY_SAMPLES: usize = 4 * MEMORY_ROUNDS as usize;
 /// Packets that quinn sends at once, which is RFC 9002's initial window too.
 pub(crate) const BURST_PACKETS: u32 = 10;
 
-/// One part in so many stands at either end of what is not alike: of a round's groups, of jitter's turns, or of spacings. With a half of a
-/// round's groups, pauses of up to 25 ms every 50 were still a queue now and then: 64 MiB took 9.7 s at 100 Mbit/s, with a fifth
-/// 8.7. With a half of the turns, jitter of 30 ms took 9 % of 20 Mbit/s and not 5.
+/// One part in so many stands at either end of what is not alike: of a round's groups, of jitter's turns, or of spacings. With a
+/// half of a round's groups, pauses of up to 25 ms every 50 were still a queue now and then: 64 MiB took 9.7 s at 100 Mbit/s, with
+/// a fifth 8.7. With a half of the turns, jitter of 30 ms took 9 % of 20 Mbit/s and not 5.
 pub(crate) const QUARTER: usize = 4;
 /// Least target: below it, bursts of a pacer with a millisecond timer empty the queue.
 const TARGET_MIN: Duration = Duration::from_millis(5);

@@ -14,7 +14,7 @@ fn train(model: &mut PathModel, start: Instant, micros: u64) {
 
 /// Beside others no eight trains agree: their packets come between ours, and some of ours come together.
 #[test]
-fn the_mean_of_spacings_says_what_the_path_carries_where_few_of_them_agree() {
+fn what_the_path_carries_is_known_where_few_trains_agree() {
     let now = Instant::now();
     let mut model = PathModel::new(now, 1200, Without::default());
     for round in 0..8u32 {

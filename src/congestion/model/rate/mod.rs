@@ -47,8 +47,8 @@ pub(crate) fn do_agree(median: f64, most: f64) -> bool {
 }
 
 /// Packets of one batch leave back to back and reach us as ACKs spread by the slowest link: their spacing is its rate,
-/// known after one round trip. A hint for start-up only: aggregation makes it too high, cross traffic and acknowledgements
-/// that were held back too low.
+/// known after one round trip. It is no more than a hint: aggregation makes it too high, cross traffic and acknowledgements
+/// that were held back make it too low.
 #[derive(Debug, Clone, Default)]
 struct Trains {
     sent: Option<Instant>,
@@ -222,7 +222,7 @@ impl RateSampler {
         self.trains.spread()
     }
 
-    /// The same as a mean, on which machines that are late now and then have no bearing.
+    /// The same as a mean, which a few late acknowledgements do not move.
     pub(crate) fn spaced_rate(&self) -> Option<f64> {
         self.spacings.mean_rate()
     }
