@@ -8,7 +8,7 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use tracing::trace;
 
-use super::compete::{Competition, Pressure, Vacancy};
+use super::compete::{Competition, Pressure, Starvation, Vacancy};
 use super::config::{ControllerConfig, Mechanism, PastPath, PathSnapshot, PathState, Phase};
 use super::cruise::{LossTrial, Prober, QueueBudget};
 use super::drain::{Drain, ProbeRttSchedule};
@@ -57,6 +57,7 @@ pub struct PathController {
     pub(super) probe: Prober,
     pub(super) trial: LossTrial,
     pub(super) pressure: Pressure,
+    pub(super) starvation: Starvation,
     pub(super) vacancy: Vacancy,
     pub(super) competition: Competition,
 }
@@ -81,6 +82,7 @@ impl PathController {
             probe: Prober::new(),
             trial: LossTrial::new(now),
             pressure: Pressure::default(),
+            starvation: Starvation::default(),
             vacancy: Vacancy::default(),
             competition: Competition::default(),
         }
@@ -103,13 +105,13 @@ impl PathController {
     fn end_round(&mut self, now: Instant) {
         self.model.end_round(now);
         // A drain that begins now begins another round.
-        let (standing, rtt) = (self.model.standing_rtt(), self.model.samples.min_rtt());
+        let (in_flight, rtt) = (self.model.lossless_rtt(), self.model.samples.min_rtt());
         self.trace();
         self.judge_losses(now);
         self.note_share();
         self.on_round(now);
         if self.phase != Phase::Drain {
-            self.drain.note(standing, self.window);
+            self.drain.note(in_flight, self.window);
         }
         self.publish(rtt);
         self.start_round(now);

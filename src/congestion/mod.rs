@@ -59,22 +59,22 @@
 //! as much of it has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it
 //! would hold drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
-//! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what
-//! is lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep
-//! full takes one or two packets of a burst, so packets leave one by one, unless losses since the last test show that even so
-//! it is too much. What the path carries is the median of its trains or the mean of the spacings of ACKs, whichever is lower, since
-//! late machines move both. Who has too few of them holds a share of what may be far too little, so that grows as long as losses take less
-//! than each round gives back. Every scheduled drain tests whether they are still there, by a part of the queue alone: that
-//! much more of it goes than we have withdrawn shows that all of them stood aside, which only our own kind does; a queue that
-//! is short for a while is no sign of that, since CUBIC makes one after a loss. On a path of some 200 ms a flow that has lost
-//! half of what it had to a long queue, and no packets, does not wait for the drain. When a long queue comes back within ten
-//! seconds, it was BBR's own ProbeRTT that emptied it, and competitive mode goes on without another drain. Where no queue
-//! stands for longer than a drain of theirs, they are gone without a test, and growth as in start-up takes what they had; if
-//! that is less than half of the path and any queue stands within ten seconds, they have come back. What is lost meanwhile is
-//! never taken for the path's own loss, or its head-room would keep the queue full for ever. A flow that comes late takes
-//! what others hold in the queue for path: when that goes for a moment without a drain, as BBR and CUBIC let it, it was
-//! theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any more, and
-//! start-up takes the rest.
+//! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
+//! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep full takes
+//! one or two packets of a burst, so packets leave one by one, unless losses since the last test show that even so it is too
+//! much. What the path carries is the median of its trains or the mean of the spacings of ACKs, whichever is lower, since late
+//! machines move both. Who has too few of them holds a share of what may be far too little, so that grows as long as losses take
+//! less than each round gives back. Every scheduled drain tests whether they are still there, by a part of the queue alone: that
+//! much more of it goes than we have withdrawn (or less of a full one is dropped) shows that all of them stood aside, which only
+//! our own kind does; a queue that is short for a while is no sign of that, since CUBIC makes one after a loss. Where drains come
+//! late, a flow that has lost much of what it had to a queue that is longer than usual, and no packets, waits for none. When a
+//! long queue comes back within ten seconds, it was BBR's own ProbeRTT that emptied it, and competitive mode goes on without
+//! another drain. Where no queue stands for longer than a drain of theirs, they are gone without a test, and growth as in
+//! start-up takes what they had; if that is less than half of the path and any queue stands within ten seconds, they have come
+//! back. What is lost meanwhile is never taken for the path's own loss, or its head-room would keep the queue full for ever. A
+//! flow that comes late takes what others hold in the queue for path: when that goes for a moment without a drain, as BBR and
+//! CUBIC let it, it was theirs. When they have gone before they were seen, a path of which we get only a part shows no queue any
+//! more, and start-up takes the rest.
 //!
 //! **A flood**, more loss than any path makes, is the windows' doing in any phase: then the queue is full all the time, which
 //! looks like a longer path without one. Such a round ends start-up, and what it delivered is believed instead of the best of

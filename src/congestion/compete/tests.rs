@@ -39,7 +39,7 @@ fn the_queue_of_our_own_kind_is_no_pressure() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 6, 1.0);
-    assert!((0..200).all(|_| pressure.on_round(&model, now + 2 * RTT, false).is_none()));
+    assert!((0..200).all(|_| !pressure.on_round(&model, now + 2 * RTT, false)));
     assert!(pressure.is_none());
 }
 
@@ -48,7 +48,7 @@ fn a_queue_that_stays_long_is_looked_into_and_then_again() {
     let now = Instant::now();
     let mut pressure = Pressure::default();
     let model = path(now, 50, 1.0);
-    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT, false).is_some());
+    let mut rounds_until = || (1..100).find(|_| pressure.on_round(&model, now + 2 * RTT, false));
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
     assert_eq!(rounds_until(), Some(MEMORY_ROUNDS));
 }
@@ -61,7 +61,7 @@ fn where_somebody_may_come_back_any_queue_counts_on_a_path_of_which_we_get_less_
         model.bandwidth.believe(0, share * CAPACITY);
         model.capacity.on_round(now, None, Some(CAPACITY));
         let mut pressure = Pressure::default();
-        (0..100).any(|_| pressure.on_round(&model, now + 2 * RTT, is_expected).is_some())
+        (0..100).any(|_| pressure.on_round(&model, now + 2 * RTT, is_expected))
     };
     assert!(is_pressed(4, 0.4, true));
     assert!(!is_pressed(4, 0.4, false));
@@ -69,28 +69,32 @@ fn where_somebody_may_come_back_any_queue_counts_on_a_path_of_which_we_get_less_
     assert!(!is_pressed(0, 0.4, true), "no queue stands");
 }
 
-/// What a long queue shows when we get these shares of the path before and after, and so many packets are lost of each round.
-fn found(before: f64, after: f64, lost: u64) -> Option<PressureFinding> {
+/// After how many rounds with a queue of so many milliseconds a flow starves on a path of this round trip that has these shares of
+/// it before and after, and loses so many packets of each round.
+fn starves(rtt: Duration, queue_ms: u32, (before, after): (f64, f64), lost: u64) -> Option<u32> {
     let now = Instant::now();
-    let mut pressure = Pressure::default();
+    let mut starvation = Starvation::default();
     let get = |share: f64| {
-        let mut model = path(now, 50, share);
+        let mut model = path(now, queue_ms.into(), share);
+        model.round.min_rtt = rtt;
         model.bandwidth.believe(0, share * CAPACITY);
         model.capacity.on_round(now, None, Some(CAPACITY));
         model.samples.lost = lost * MTU;
         model
     };
-    let first = pressure.on_round(&get(before), now + 2 * RTT, false);
-    assert_eq!(first, None);
-    (1..100).find_map(|_| pressure.on_round(&get(after), now + 2 * RTT, false))
+    assert!(!starvation.on_round(&get(before)));
+    (2..100).find(|_| starvation.on_round(&get(after)))
 }
 
 #[test]
-fn who_is_pushed_aside_by_no_loss_is_told_from_whoever_keeps_what_he_has() {
-    assert_eq!(found(0.6, 0.2, 0), Some(PressureFinding::PushedAside));
-    assert_eq!(found(0.6, 0.35, 0), Some(PressureFinding::Queue), "more than half is left");
-    assert_eq!(found(1.0, 0.4, 0), Some(PressureFinding::Queue), "more than the share that would be held");
-    assert_eq!(found(0.6, 0.2, 100), Some(PressureFinding::Queue), "a full queue pushes everybody aside");
+fn who_loses_ground_by_no_loss_starves() {
+    let late = Duration::from_millis(200);
+    assert_eq!(starves(late, 50, (0.3, 0.2), 0), Some(MEMORY_ROUNDS + 1));
+    assert_eq!(starves(late, 50, (0.3, 0.22), 0), None, "most of it is left");
+    assert_eq!(starves(late, 50, (1.0, 0.4), 0), None, "more than the share that would be held");
+    assert_eq!(starves(late, 50, (0.6, 0.2), 100), None, "a full queue takes from everybody");
+    assert_eq!(starves(late, 8, (0.3, 0.2), 0), None, "the queue is no longer than that of our own kind");
+    assert_eq!(starves(RTT, 50, (0.3, 0.2), 0), None, "a drain is near");
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn on_a_short_path_pressure_takes_as_long() {
     let mut pressure = Pressure::default();
     let mut model = path(now, 18, 1.0);
     model.round.min_rtt = Duration::from_millis(2);
-    let rounds = (1..1000).take_while(|_| pressure.on_round(&model, now + LONG_RTT / 8, false).is_none()).count();
+    let rounds = (1..1000).take_while(|_| !pressure.on_round(&model, now + LONG_RTT / 8, false)).count();
     assert_eq!(rounds + 1, 8 * MEMORY_ROUNDS as usize);
 }
 

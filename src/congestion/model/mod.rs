@@ -259,7 +259,18 @@ impl PathModel {
         if self.is_aggregating() { self.samples.low_rtt() } else { self.samples.standing_rtt() }
     }
 
-    /// The same; under ACK aggregation that may fill a whole round, in this one or the one before.
+    /// The round trip that would stand if the queue had held what it dropped. One that is full all the time stays as it is when
+    /// something is withdrawn, and drops less.
+    pub(super) fn lossless_rtt(&self) -> Duration {
+        if !self.is_loss_unusual() {
+            return self.standing_rtt();
+        }
+        // A round ends by acknowledgements, so one packet of it has arrived at least.
+        let (_, sent) = self.round_losses();
+        self.standing_rtt().div_f64((1.0 - self.unusual_loss()).max(1.0 / sent))
+    }
+
+    /// The round trip that stood; under ACK aggregation that may fill a whole round, in this one or the one before.
     fn lasting_rtt(&self) -> Duration {
         let standing = self.standing_rtt();
         if self.is_aggregating() { standing.min(self.ack_aggregation.low_before()) } else { standing }

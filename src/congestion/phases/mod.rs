@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::compete::{PressureFinding, Vacancy};
+use super::compete::{Starvation, Vacancy};
 use super::config::{Mechanism, Phase};
 use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
-use super::drain::{Drain, DrainPace};
+use super::drain::DrainPace;
 use super::model::PathModel;
 use super::model::loss::LossBlock;
 use super::model::round::SETTLE_ROUNDS;
@@ -184,6 +184,7 @@ impl PathController {
         self.competition.on_our_kind();
         self.end_competition();
         self.pressure.forget();
+        self.starvation = Starvation::default();
         self.vacancy = Vacancy::default();
     }
 
@@ -218,16 +219,17 @@ impl PathController {
     fn judge_queue(&mut self, now: Instant) {
         let at = self.moment(now);
         let is_expected = self.competition.is_expected_back(now);
-        let pressed =
-            self.pressure.on_round(&self.model, now, is_expected).filter(|_| !self.is_without(Mechanism::Pressure));
+        let is_watched = !self.is_without(Mechanism::Pressure);
+        let is_pressed = self.pressure.on_round(&self.model, now, is_expected) && is_watched;
+        let is_starved = self.starvation.on_round(&self.model) && is_watched;
         let is_shown = self.competition.is_due(&self.model, &at)
-            || pressed == Some(PressureFinding::PushedAside) && Drain::is_late(self.model.min_rtt())
-            || pressed.is_some() && self.competition.was_on_lately(now);
+            || is_starved
+            || is_pressed && self.competition.was_on_lately(now);
         if is_shown && !self.is_without(Mechanism::CompetitiveMode) {
             self.turn(now, PhaseEnd::Competitor);
             return;
         }
-        if pressed.is_some() {
+        if is_pressed {
             self.drain.plan_at(now, DrainPace::Unrest, self.model.min_rtt());
         }
         if self.vacancy.on_round(&self.model, now) {
