@@ -237,10 +237,6 @@ impl BandwidthProbe {
 /// Window over product in a trial, without head-room: too little to overflow anything. With 0.85, 92 % passed a policer of
 /// 20 Mbit/s and not 97; with 0.95, a queue of 3 ms lost 10 % and not 4.
 const TRIAL_GAIN: f64 = 0.9;
-/// A loss that is less than this part of another is not the same: a trial that leaves so little has shown an overflow, and
-/// where so much more is lost than it has left, another one is needed. With two thirds, 7 % were ours beside four BBR and not
-/// 20.
-const EFFECT: f64 = 0.6;
 
 /// What a trial began from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -316,7 +312,7 @@ impl LossTrial {
 
     /// Whether a block asks for a trial; `present`: what it would begin from.
     fn is_doubtful(&self, now: Instant, block: &LossBlock, present: &Before) -> bool {
-        let is_unproven = present.is_settled && !present.has_queue && block.share * EFFECT > self.proven;
+        let is_unproven = present.is_settled && !present.has_queue && block.share * REDUCTION > self.proven;
         let is_outdated = self.had_queue && !present.has_queue;
         // A bucket that is full passes for a path that loses nothing more: while none is known, what is lost later speaks against
         // the last finding.
@@ -335,7 +331,8 @@ impl LossTrial {
         self.pause_until = now + PROBE_RTT_INTERVAL;
         self.had_queue = before.has_queue;
         self.proven = block.share.max(EXCESS_MIN);
-        let is_less = block.share < loss * EFFECT;
+        // A loss that is less than half of another is not the same one.
+        let is_less = block.share < loss * REDUCTION;
         Some(if is_less { TrialFinding::Overflow(before) } else { TrialFinding::Path(before) })
     }
 }
