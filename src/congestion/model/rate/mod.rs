@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::round::{BURST_PACKETS, MEMORY_ROUNDS, MEMORY_SAMPLES, NOISE, PROOF, QUARTER};
+use super::rtt::UndelayedRtt;
 use crate::transport::limits::{ACK_EVERY, MTU_START};
 
 /// What had been delivered when a batch was sent.
@@ -273,7 +274,7 @@ impl RateSampler {
 
     /// The round trip as quinn smooths it, once it has.
     pub(crate) fn smoothed_rtt(&self) -> Option<Duration> {
-        self.undelayed.smoothed
+        self.undelayed.smoothed()
     }
 
     pub(crate) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
@@ -321,37 +322,6 @@ impl RateSampler {
         let rtt = self.undelayed.on_sample(now.saturating_duration_since(batch.at));
         let bytes = (self.delivered - batch.delivered) as f64;
         (interval > 0.0).then(|| Sample { rate: bytes / interval, rtt, app_limited: batch.app_limited })
-    }
-}
-
-/// The round trip without the time that an acknowledgement was held back. A flow of few packets waits for the timer of most of
-/// them, and would yield to that as to a queue.
-///
-/// quinn shows a controller the smoothed round trip alone: an eighth of the newest sample, which has that time taken off it (RFC
-/// 9002, section 5.3), and seven eighths of the value before.
-#[derive(Debug, Clone, Default)]
-struct UndelayedRtt {
-    smoothed: Option<Duration>,
-    /// The last sample, with the delay in it, until the smoothed value has taken it.
-    raw: Option<Duration>,
-    last: Option<Duration>,
-}
-
-impl UndelayedRtt {
-    /// Takes the smoothed round trip as it is after the last sample, and the shortest of all.
-    fn on_smoothed(&mut self, smoothed: Duration, min: Duration) {
-        let Some(before) = self.smoothed.replace(smoothed) else { return };
-        let Some(raw) = self.raw.take() else { return };
-        let sample = (smoothed * 8).saturating_sub(before * 7);
-        // Anything else is not the same estimator any more, or its first sample.
-        let is_plausible = sample + NOISE >= min;
-        self.last = Some(if is_plausible { sample.clamp(min.min(raw), raw) } else { raw });
-    }
-
-    /// Takes a sample. Gives the one before it, without its delay.
-    fn on_sample(&mut self, raw: Duration) -> Duration {
-        self.raw = Some(raw);
-        self.last.unwrap_or(raw)
     }
 }
 

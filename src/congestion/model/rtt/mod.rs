@@ -289,5 +289,41 @@ impl JitterFilter {
     }
 }
 
+/// The round trip without the time that an acknowledgement was held back. A flow of few packets waits for the timer of most of
+/// them, and would yield to that as to a queue.
+///
+/// quinn shows a controller the smoothed round trip alone: an eighth of the newest sample, which has that time taken off it (RFC
+/// 9002, section 5.3), and seven eighths of the value before.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UndelayedRtt {
+    smoothed: Option<Duration>,
+    /// The last sample, with the delay in it, until the smoothed value has taken it.
+    raw: Option<Duration>,
+    last: Option<Duration>,
+}
+
+impl UndelayedRtt {
+    /// The round trip as quinn smooths it, once it has.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// Takes the smoothed round trip as it is after the last sample, and the shortest of all.
+    pub(crate) fn on_smoothed(&mut self, smoothed: Duration, min: Duration) {
+        let Some(before) = self.smoothed.replace(smoothed) else { return };
+        let Some(raw) = self.raw.take() else { return };
+        let sample = (smoothed * 8).saturating_sub(before * 7);
+        // Anything else is not the same estimator any more, or its first sample.
+        let is_plausible = sample + NOISE >= min;
+        self.last = Some(if is_plausible { sample.clamp(min.min(raw), raw) } else { raw });
+    }
+
+    /// Takes a sample. Gives the one before it, without its delay.
+    pub(crate) fn on_sample(&mut self, raw: Duration) -> Duration {
+        self.raw = Some(raw);
+        self.last.unwrap_or(raw)
+    }
+}
+
 #[cfg(test)]
 mod tests;

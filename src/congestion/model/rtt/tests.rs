@@ -198,3 +198,15 @@ fn a_few_groups_show_nothing() {
 fn no_more_than_half_the_round_trip_is_believed() {
     assert_eq!(jitter_of((0..40).map(|group| 90_000 * (group % 2))), RTT / 2);
 }
+
+#[test]
+fn the_time_that_an_acknowledgement_was_held_back_is_no_part_of_its_round_trip() {
+    let mut undelayed = UndelayedRtt::default();
+    undelayed.on_smoothed(50 * MS, 50 * MS);
+    assert_eq!(undelayed.on_sample(75 * MS), 75 * MS, "nothing is known of it yet");
+    // quinn takes 25 ms off it, so that the smoothed round trip stays what it was.
+    undelayed.on_smoothed(50 * MS, 50 * MS);
+    assert_eq!(undelayed.on_sample(60 * MS), 50 * MS);
+    undelayed.on_smoothed(10 * MS, 50 * MS);
+    assert_eq!(undelayed.on_sample(50 * MS), 60 * MS, "no eighth of that sample has made this of what it was");
+}
