@@ -209,8 +209,7 @@ fn an_older_version_whose_inode_changes_while_it_is_brought_up_to_date_is_still_
     // What is no longer the content that was compared never becomes a part of the new file.
     machine.write_large("there/f", 32 * MIB);
     let sending = machine.run_on("send --bwlimit 8M --no-sync f --to local:there");
-    let part = machine.path("there/.f.qft-part");
-    wait_for("the first bytes", || part.metadata().is_ok_and(|found| found.len() > 0).then_some(()));
+    wait_until_it_is_read(&machine, "there/.f.qft-part");
     OpenOptions::new()
         .write(true)
         .open(&there)
