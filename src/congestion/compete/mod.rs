@@ -201,9 +201,9 @@ impl Competition {
         wait.min(base_target(model.min_rtt()) / 2)
     }
 
-    /// Whether the whole share is not held: losses have cut it, or it has just begun.
+    /// Whether losses have cut the share.
     pub(super) fn is_cut(&self) -> bool {
-        self.hold.as_ref().is_some_and(|hold| hold.share < SHARE)
+        self.hold.as_ref().is_some_and(|hold| hold.share < SHARE && !hold.is_opening)
     }
 
     /// Whether it was on lately. BBR empties the queue itself every ten seconds, and a test that falls on that takes it for our

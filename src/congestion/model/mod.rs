@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bandwidth::{AckAggregation, Bandwidth, Capacity, Usual};
 use loss::{EXCESS_MIN, LossMeter, SIGMAS, is_flood};
 use rate::{RateSampler, Sample, do_agree};
-use round::{Round, RoundSamples, base_target, queue_target};
+use round::{EMPTY, Round, RoundSamples, base_target, queue_target};
 use rtt::{DrainFinding, Drained, JitterFilter, MinRttFilter};
 
 use super::config::{Mechanism, Without};
@@ -340,7 +340,7 @@ impl PathModel {
     /// The same, where packets wait for so long before they leave.
     pub(super) fn is_queued_beyond(&self, held_back: Duration) -> bool {
         let least = self.min_rtt_filter.as_ref().map_or(Duration::ZERO, MinRttFilter::least);
-        self.standing_rtt() > least + held_back + base_target(least) / 4
+        self.standing_rtt() > least + held_back + base_target(least).mul_f64(EMPTY)
     }
 }
 

@@ -38,7 +38,7 @@ const FOREIGN_QUEUE: f64 = 2.0;
 /// product in packets. Three gives 0.9 targets at 100 Mbit/s and 100 ms, 1.2 targets at 10 Mbit/s and 0.4 at 10 Gbit/s.
 const SETTLED: f64 = 3.0;
 /// Below this part of the target no queue stands...
-const EMPTY: f64 = 0.25;
+pub(crate) const EMPTY: f64 = 0.25;
 /// ... and after so many such rounds the path is not full any more: that is longer than a drain of another flow.
 pub(crate) const EMPTY_ROUNDS: u32 = 4;
 
