@@ -94,7 +94,8 @@ pub(crate) struct MinRttFilter {
     /// may have stood all the time, and stand still.
     guessed: bool,
     raised: Option<Raised>,
-    /// How much shorter the last round has made it.
+    /// How much shorter the last rounds in a row have made it, without a drain: a queue that goes for BBR's ProbeRTT takes some of
+    /// them, and counted one by one they were too little on a path of 200 ms with a queue of 100, of which we had 9 %.
     fell: Duration,
 }
 
@@ -117,7 +118,7 @@ impl MinRttFilter {
         self.seen
     }
 
-    /// Whether the last round has shown that a queue stood which is not our kind's.
+    /// Whether the last rounds have shown that a queue stood which is not our kind's.
     pub(crate) fn has_fallen(&self) -> bool {
         self.fell > ours_max(self.value)
     }
@@ -142,10 +143,11 @@ impl MinRttFilter {
     /// After it, whole rounds are compared, not the luckiest packet: under jitter that one is far below what any window
     /// could give. Nor are rounds shorter than `jitter` makes them believed, for the same reason.
     pub(crate) fn on_round(&mut self, now: Instant, standing: Duration, jitter: Duration) {
-        self.fell = Duration::ZERO;
-        if self.drained && standing + jitter <= self.value {
-            self.fell = self.value - standing - jitter;
-            (self.value, self.seen) = (standing + jitter, now);
+        let round_trip = standing + jitter;
+        let fallen = self.value.saturating_sub(round_trip);
+        self.fell = if self.drained && !fallen.is_zero() { self.fell + fallen } else { Duration::ZERO };
+        if self.drained && round_trip <= self.value {
+            (self.value, self.seen) = (round_trip, now);
         }
     }
 
@@ -158,6 +160,7 @@ impl MinRttFilter {
     /// Ends a drain.
     pub(crate) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
         let Drained { standing, target, jitter, .. } = *drained;
+        self.fell = Duration::ZERO;
         if drained.is_contested {
             return self.on_tested(drained);
         }

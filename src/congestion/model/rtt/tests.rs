@@ -109,6 +109,20 @@ fn a_queue_that_went_without_our_doing_was_a_competitors() {
 }
 
 #[test]
+fn what_has_fallen_in_several_rounds_counts_together_but_not_what_a_drain_has_made() {
+    let now = Instant::now();
+    for (is_drained_between, has_fallen) in [(false, true), (true, false)] {
+        let mut min_rtt_filter = drained(100 * MS);
+        min_rtt_filter.on_round(now, 93 * MS, Duration::ZERO);
+        if is_drained_between {
+            min_rtt_filter.on_drained(&shown(93 * MS));
+        }
+        min_rtt_filter.on_round(now, 86 * MS, Duration::ZERO);
+        assert_eq!(min_rtt_filter.has_fallen(), has_fallen);
+    }
+}
+
+#[test]
 fn a_longer_path_without_any_queue_is_believed_at_once() {
     let mut min_rtt_filter = drained(100 * MS);
     let absent = Drained { response: QueueResponse::Absent, ..shown(150 * MS) };
