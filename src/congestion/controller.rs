@@ -105,13 +105,13 @@ impl PathController {
     fn end_round(&mut self, now: Instant) {
         self.model.end_round(now);
         // A drain that begins now begins another round.
-        let (in_flight, rtt) = (self.model.lossless_rtt(), self.model.samples.min_rtt());
+        let (lossless_rtt, rtt) = (self.model.lossless_rtt(), self.model.samples.min_rtt());
         self.trace();
         self.judge_losses(now);
         self.note_share();
         self.on_round(now);
         if self.phase != Phase::Drain {
-            self.drain.note(in_flight, self.window);
+            self.drain.note(lossless_rtt, self.window);
         }
         self.publish(rtt);
         self.start_round(now);

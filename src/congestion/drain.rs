@@ -31,10 +31,6 @@ const TEST_SHARE: f64 = 0.25;
 /// eight of ours took it for that when all of them had emptied the queue together.
 const AS_MUCH: Range<f64> = 0.875..1.2;
 
-/// Round trips from which on a drain comes late: in up to ten seconds, in which a flow at 200 ms beside CUBIC fell from 58 to 0.7
-/// Mbit/s. On shorter paths it comes sooner, and a guess made eight of ours at 20 ms uneven (Jain 99.5 to 80.6).
-const LATE: Duration = Duration::from_millis(150);
-
 /// When the drains were, and when the next one is.
 #[derive(Debug, Clone)]
 pub(super) struct Drain {
@@ -110,11 +106,6 @@ impl Drain {
         self.next = self.schedule.next(now, pace.period(min_rtt));
     }
 
-    /// Whether a flow that starves on this path has lost what it had before a drain tells by whom.
-    pub(super) fn is_late(min_rtt: Duration) -> bool {
-        min_rtt >= LATE
-    }
-
     /// Takes a settled round of cruise. When the queue has become shorter than it was, by more than it does by itself, others
     /// drain: we do too, unless we have lately.
     pub(super) fn follow(&mut self, now: Instant, model: &PathModel) {
@@ -141,13 +132,13 @@ impl Drain {
         Duration::from_secs_f64(self.before.1.saturating_sub(window) as f64 / model.capacity().max(1.0))
     }
 
-    /// What the queue did. A queue that is full all the time and loses packets (`at.is_cut`) stays as it is, whatever we
-    /// withdraw; and how much that is follows from what the path carries.
+    /// What the queue did. One that is full all the time stays as it is, whatever we withdraw, and drops less; where losses have cut
+    /// the share (`at.is_cut`), a queue that has not moved is such a one. How much we withdraw follows from what the path carries.
     fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
-        let (standing, target) = (self.before.0, base_target(model.min_rtt()));
-        let (withdrawn, gone) = (self.withdrawn(model, at.window), standing.saturating_sub(self.least_lossless));
+        let (before, target) = (self.before.0, base_target(model.min_rtt()));
+        let (withdrawn, gone) = (self.withdrawn(model, at.window), before.saturating_sub(self.least_lossless));
         let is_clean = !at.is_cut && model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
-        let is_unmoved = standing.abs_diff(model.standing_rtt()) < withdrawn / 4;
+        let is_unmoved = before.abs_diff(model.standing_rtt()) < withdrawn / 4;
         let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
         if model.is_capacity_guessed() || model.is_without(Mechanism::QueueResponse) {
             QueueResponse::Unclear
@@ -165,8 +156,9 @@ impl Drain {
 
     /// What a test of competitive mode leaves of the window, in bytes.
     fn tested(&self, model: &PathModel) -> f64 {
-        let (standing, window) = (self.before.0, self.before.1 as f64);
-        let queue = standing.saturating_sub(model.min_rtt()).mul_f64(TEST_SHARE).max(base_target(model.min_rtt()) / 2);
+        let (round_trip, window) = (self.before.0, self.before.1 as f64);
+        let queue =
+            round_trip.saturating_sub(model.min_rtt()).mul_f64(TEST_SHARE).max(base_target(model.min_rtt()) / 2);
         (window - queue.as_secs_f64() * model.capacity()).max(window / 2.0)
     }
 
@@ -298,12 +290,6 @@ mod tests {
         assert_eq!(one.next(at, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND);
         assert_eq!(other.next(at, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND);
         assert_eq!(one.next(now + 5 * SECOND, PROBE_RTT_INTERVAL / 4), now + 5 * SECOND + PROBE_RTT_INTERVAL / 4);
-    }
-
-    #[test]
-    fn drains_are_late_on_long_paths() {
-        let late = [20, 100, 150, 250, 600].map(|ms| Drain::is_late(Duration::from_millis(ms)));
-        assert_eq!(late, [false, false, true, true, true]);
     }
 
     #[test]

@@ -98,6 +98,12 @@ fn who_loses_ground_by_no_loss_starves() {
 }
 
 #[test]
+fn a_flow_starves_only_where_a_drain_comes_late() {
+    let starving = [20, 100, 150, 250, 600].map(|ms| starves(Duration::from_millis(ms), 100, (0.3, 0.2), 0).is_some());
+    assert_eq!(starving, [false, false, true, true, true]);
+}
+
+#[test]
 fn on_a_short_path_pressure_takes_as_long() {
     let now = Instant::now();
     let mut pressure = Pressure::default();

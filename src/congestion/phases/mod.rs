@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::compete::{Starvation, Vacancy};
+use super::compete::{Pressure, Starvation, Vacancy};
 use super::config::{Mechanism, Phase};
 use super::controller::PathController;
 use super::cruise::{FLOOR_PACKETS, ProbeFinding, TrialFinding};
@@ -183,7 +183,7 @@ impl PathController {
     fn enter_cruise(&mut self) {
         self.competition.on_our_kind();
         self.end_competition();
-        self.pressure.forget();
+        self.pressure = Pressure::default();
         self.starvation = Starvation::default();
         self.vacancy = Vacancy::default();
     }
