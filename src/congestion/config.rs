@@ -214,8 +214,6 @@ mechanisms! {
     Headroom,
     /// More room for it in small windows.
     Unmissed,
-    /// A drain shows what the path loses by itself.
-    DrainLoss,
     /// Congestion marks shorten the queue.
     Marks,
     /// More than a quarter lost is never the path's doing.

@@ -151,9 +151,6 @@ impl PathController {
             }
             LossCause::Flight => {}
         }
-        if self.drain.is_of(self.phase, sent) {
-            self.model.loss.on_drain(bytes, 0);
-        }
     }
 
     /// The window that gives the first flight its pace, since quinn makes its pace of the window.
@@ -278,9 +275,6 @@ impl Controller for PathController {
         self.model.sampler.on_ack(now, sent, bytes);
         self.config.state.count(bytes, app_limited);
         self.model.loss.on_ack(bytes);
-        if self.drain.is_of(self.phase, sent) {
-            self.model.loss.on_drain(0, bytes);
-        }
         if self.phase == Phase::Startup && !app_limited {
             self.window += self.startup.inputs(&self.model).growth(self.window, bytes);
         }

@@ -35,7 +35,6 @@ const AS_MUCH: Range<f64> = 0.875..1.2;
 #[derive(Debug, Clone)]
 pub(super) struct Drain {
     schedule: ProbeRttSchedule,
-    began: Instant,
     ended: Instant,
     next: Instant,
     /// The bare round trip that was believed when the drain began.
@@ -54,7 +53,6 @@ impl Drain {
     pub(super) fn new(now: Instant, schedule: ProbeRttSchedule) -> Self {
         Self {
             schedule,
-            began: now,
             ended: now,
             next: now,
             believed: Duration::ZERO,
@@ -66,19 +64,14 @@ impl Drain {
     }
 
     /// Begins at this bare round trip.
-    pub(super) fn begin(&mut self, now: Instant, believed: Duration) {
-        (self.began, self.believed, self.usual) = (now, believed, None);
+    pub(super) fn begin(&mut self, believed: Duration) {
+        (self.believed, self.usual) = (believed, None);
         (self.least, self.least_lossless) = (Duration::MAX, Duration::MAX);
     }
 
     /// Takes a round of another phase: its round trip, with what was lost, and the window.
     pub(super) fn note(&mut self, round_trip: Duration, window: u64) {
         self.before = (round_trip, window);
-    }
-
-    /// Whether a packet sent at `sent` belongs to the drain that runs.
-    pub(super) fn is_of(&self, phase: Phase, sent: Instant) -> bool {
-        phase == Phase::Drain && sent >= self.began
     }
 
     /// ACKs that a round must have. In a drain fewer do: with as many, that of a small flow would begin when those of the

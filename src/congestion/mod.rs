@@ -41,7 +41,7 @@
 //! | experiment | is due | window | may find |
 //! |---|---|---|---|
 //! | start-up (`startup`) | nothing is known | what is acknowledged more, and what the latest flight has earned | the path is full |
-//! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, others drain, or the queue does not obey | a part of the product | min_rtt, the path's own loss, somebody else's queue |
+//! | drain (`drain`; BBR's ProbeRTT) | by the clock on the wall, others drain, or the queue does not obey | a part of the product | min_rtt, somebody else's queue |
 //! | probe (`cruise`; BBR's ProbeBW_UP) | all is calm, ever more rarely | more than the product | room |
 //! | loss trial (`cruise`) | more is lost than ever, or where no queue ever stands | less than the product | whose doing the loss is |
 //! | competition (`compete`; Copa's competitive mode) | a queue stays that is not ours | a share of the path's | that nobody is left |
@@ -53,8 +53,8 @@
 //! resume, RFC 9959), and start-up goes on from there.
 //!
 //! A **drain** empties the queue for two rounds. All flows of ours drain at the same moments, so that each sees the path
-//! without the queue of the others, and what it loses without any queue: by the clock on the wall, and a flow that sees the
-//! queue become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what
+//! without the queue of the others: by the clock on the wall, and a flow that sees the queue become shorter by itself joins
+//! those that drain. A queue that stays is someone else's if we get only a part of what
 //! the path carries; if we get all of it, the path has become slower. However short it is, it is no queue of our kind if only
 //! as much of it has gone as we have withdrawn: they would have stood aside with us. A flow that gets less than the share it
 //! would hold drains sooner, since a competitor who has not been seen takes a little more each round.

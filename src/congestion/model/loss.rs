@@ -34,9 +34,6 @@ pub(crate) struct LossMeter {
     /// The same without blocks that lost more than any path does.
     path: Option<f64>,
     base: MaxFilter,
-    /// Bytes of the drains.
-    drain_lost: u64,
-    drain_acked: u64,
 }
 
 impl LossMeter {
@@ -48,8 +45,6 @@ impl LossMeter {
             share: None,
             path: None,
             base: MaxFilter::new(base_span().as_nanos() as u64),
-            drain_lost: 0,
-            drain_acked: 0,
         }
     }
 
@@ -110,28 +105,6 @@ impl LossMeter {
         let base = -self.base.get().expect("a value was pushed");
         let sigma = (base.max(0.001) * (1.0 - base) / packets as f64).sqrt();
         Some(LossBlock { share, excess: share > base + EXCESS_MIN + SIGMAS * sigma })
-    }
-
-    /// Bytes that were sent in a drain.
-    pub(crate) fn on_drain(&mut self, lost: u64, acked: u64) {
-        self.drain_lost += lost;
-        self.drain_acked += acked;
-    }
-
-    /// The drain did not empty the queue.
-    pub(crate) fn forget_drain(&mut self) {
-        (self.drain_lost, self.drain_acked) = (0, 0);
-    }
-
-    /// What is lost while the queue is empty is the path's own, and may be less than what full queues have made believe.
-    /// Small flows need several drains to tell.
-    pub(crate) fn on_empty_queue(&mut self, now: Instant, mtu: u64) {
-        let (lost, acked) = (self.drain_lost as f64 / mtu as f64, self.drain_acked as f64 / mtu as f64);
-        let expected = self.base() * (lost + acked);
-        if lost + SIGMAS * expected.sqrt() < expected {
-            self.accept(now, lost / (lost + acked));
-            self.forget_drain();
-        }
     }
 
     /// The path loses this much by itself, whatever it lost before.
@@ -249,29 +222,6 @@ mod tests {
         meter.accept(now, 0.1);
         assert!(!is_excess(&mut meter, now, 105));
         assert!((meter.base() - 0.1).abs() < 0.01, "{}", meter.base());
-    }
-
-    #[test]
-    fn drains_without_loss_refute_what_full_queues_made_believe() {
-        let now = Instant::now();
-        let mut meter = LossMeter::new(now);
-        is_excess(&mut meter, now, 200);
-        meter.on_drain(0, 25 * MTU);
-        meter.on_empty_queue(now, MTU);
-        assert!(meter.base() > 0.19, "one small drain may be chance: {}", meter.base());
-        meter.on_drain(0, 25 * MTU);
-        meter.on_empty_queue(now, MTU);
-        assert_eq!(meter.base(), 0.0);
-    }
-
-    #[test]
-    fn drains_that_lose_as_much_as_ever_change_nothing() {
-        let now = Instant::now();
-        let mut meter = LossMeter::new(now);
-        is_excess(&mut meter, now, 100);
-        meter.on_drain(28 * MTU, 272 * MTU);
-        meter.on_empty_queue(now, MTU);
-        assert_eq!(meter.base(), 0.1);
     }
 
     #[test]

@@ -146,18 +146,9 @@ impl PathModel {
         }
     }
 
-    /// Ends a drain: takes the bare round trip and the path's own loss as it has shown them.
-    pub(super) fn on_drained(&mut self, now: Instant, drained: &Drained) -> DrainFinding {
-        let takes_loss = (drained.is_contested || drained.is_shared) && !self.is_without(Mechanism::DrainLoss);
-        let Some(min_rtt_filter) = &mut self.min_rtt_filter else { return DrainFinding::Quiet };
-        let was_drained = min_rtt_filter.is_drained();
-        let found = min_rtt_filter.on_drained(drained);
-        if found == DrainFinding::Foreign || !was_drained {
-            self.loss.forget_drain();
-        } else if takes_loss {
-            self.loss.on_empty_queue(now, self.mtu);
-        }
-        found
+    /// Ends a drain: takes the bare round trip as it has shown it.
+    pub(super) fn on_drained(&mut self, drained: &Drained) -> DrainFinding {
+        self.min_rtt_filter.as_mut().map_or(DrainFinding::Quiet, |min_rtt_filter| min_rtt_filter.on_drained(drained))
     }
 
     /// Ends a loss trial, in which this share was lost. Below the product there was no queue to overflow: it is the path's own loss.

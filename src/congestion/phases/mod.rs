@@ -147,7 +147,7 @@ impl PathController {
             // All that wait in a full queue get the whole path together; the best of several rounds would be too much for it.
             self.model.bandwidth.believe(self.model.rounds, rate);
         }
-        self.drain.begin(now, self.model.min_rtt());
+        self.drain.begin(self.model.min_rtt());
         self.probe.stop();
         self.model.loss.discard_block();
         self.start_round(now);
@@ -157,7 +157,7 @@ impl PathController {
         self.phase_rounds += 1;
         let (was_drained, at) = (self.model.is_drained(), self.moment(now));
         let Some(drained) = self.drain.on_round(&self.model, &at) else { return };
-        let found = self.model.on_drained(now, &drained);
+        let found = self.model.on_drained(&drained);
         if self.drain.is_much_shorter(self.model.min_rtt()) {
             self.budget.empty();
         }
