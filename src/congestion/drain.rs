@@ -126,12 +126,13 @@ impl Drain {
     }
 
     /// What the queue did. One that is full all the time stays as it is, whatever we withdraw, and drops less; where losses have cut
-    /// the share (`at.is_cut`), a queue that has not moved is such a one. How much we withdraw follows from what the path carries.
+    /// the share (`at.is_cut`), a queue that has not moved is such a one. Nor is it unmoved when it is longer by a part of all that
+    /// we withdrew: BBR came back meanwhile. How much we withdraw follows from what the path carries.
     fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
         let (before, target) = (self.before.0, base_target(model.min_rtt()));
         let (withdrawn, gone) = (self.withdrawn(model, at.window), before.saturating_sub(self.least_lossless));
         let is_clean = !at.is_cut && model.jitter().is_zero() && !model.is_aggregating() && !model.is_loss_unusual();
-        let is_unmoved = before.abs_diff(model.standing_rtt()) < withdrawn / 4;
+        let is_unmoved = before.abs_diff(model.standing_rtt()) < withdrawn.min(target) / 4;
         let part = gone.as_secs_f64() / withdrawn.as_secs_f64();
         if model.is_capacity_guessed() || model.is_without(Mechanism::QueueResponse) {
             QueueResponse::Unclear

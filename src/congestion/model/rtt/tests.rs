@@ -131,6 +131,20 @@ fn a_longer_path_without_any_queue_is_believed_at_once() {
     assert_eq!(min_rtt_filter.on_drained(&shown(151 * MS)), DrainFinding::Quiet);
 }
 
+/// Beside BBR a test of competitive mode may see a queue that stays as it was.
+#[test]
+fn a_test_that_has_moved_nothing_is_believed_when_the_next_one_has_not_either() {
+    let test = |response| Drained { is_contested: true, response, ..shown(150 * MS) };
+    let (absent, unclear) = (test(QueueResponse::Absent), test(QueueResponse::Unclear));
+    let mut min_rtt_filter = drained(100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&absent), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&unclear), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.on_drained(&absent), DrainFinding::Foreign);
+    assert_eq!(min_rtt_filter.rtt(), 100 * MS);
+    assert_eq!(min_rtt_filter.on_drained(&absent), DrainFinding::Longer);
+    assert_eq!(min_rtt_filter.rtt(), 150 * MS);
+}
+
 /// By less than a stranger's queue, too: yielding to what is no queue at all would leave next to nothing.
 #[test]
 fn a_path_that_is_a_little_longer_is_believed_as_late() {
