@@ -226,7 +226,7 @@ mechanisms! {
     LongerPath,
     /// Looks for the bare round trip while cruising.
     Drains,
-    /// Deep drains among others.
+    /// Deeper drains where a queue may have been taken for path.
     DeepDrains,
     /// Drains by the clock on the wall.
     ProbeRttSchedule,

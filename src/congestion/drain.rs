@@ -1,4 +1,4 @@
-//! Standing aside for two rounds, to see the path without a queue, at the same moments as everyone else of our kind.
+//! Standing aside for a moment, to see the path without a queue, at the same moments as everyone else of our kind.
 //!
 //! A flow that drains alone sees the queue that the others hold. Eight that look at different times take each other for
 //! strangers, and in competitive modes with each other they look again at different times, for ever. When all look at
@@ -18,9 +18,9 @@ use super::model::rtt::{Drained, LONG_RTT, MinRttFilter, PROBE_RTT_INTERVAL, Que
 use super::model::{ALONE, PathModel, REDUCTION, SHARE};
 use super::phases::{Experiment, Moment};
 
-/// A window below the product, to see the path's bare round trip. Deep enough for a flow that came late and believes the
-/// queue of others to be part of the path.
-const GAIN: f64 = 0.7;
+/// A window below the product, to see the path's bare round trip. What goes of a queue tells who has stood aside only while some
+/// of it stays: with 0.7, of 765 cells beside others 124 missed a bound and not 94, and 1.5 % less of paths of 300 ms was used.
+const GAIN: f64 = 0.9;
 /// The same after start-up on a path longer than [`LONG_RTT`], where a deep drain would cost a short transfer much: with 0.9, 4
 /// MiB at 100 Mbit/s and 100 ms took 2 % longer.
 const GAIN_LONG: f64 = 0.95;
@@ -35,6 +35,7 @@ const AS_MUCH: Range<f64> = 0.875..1.2;
 #[derive(Debug, Clone)]
 pub(super) struct Drain {
     schedule: ProbeRttSchedule,
+    began: Instant,
     ended: Instant,
     next: Instant,
     /// The bare round trip that was believed when the drain began.
@@ -53,6 +54,7 @@ impl Drain {
     pub(super) fn new(now: Instant, schedule: ProbeRttSchedule) -> Self {
         Self {
             schedule,
+            began: now,
             ended: now,
             next: now,
             believed: Duration::ZERO,
@@ -64,8 +66,8 @@ impl Drain {
     }
 
     /// Begins at this bare round trip.
-    pub(super) fn begin(&mut self, believed: Duration) {
-        (self.believed, self.usual) = (believed, None);
+    pub(super) fn begin(&mut self, now: Instant, believed: Duration) {
+        (self.began, self.believed, self.usual) = (now, believed, None);
         (self.least, self.least_lossless) = (Duration::MAX, Duration::MAX);
     }
 
@@ -160,11 +162,9 @@ impl Drain {
     fn wanted(&self, model: &PathModel) -> f64 {
         let bandwidth = model.bandwidth.get();
         let Some(min_rtt_filter) = &model.min_rtt_filter else { return bandwidth };
-        // It may hold the rest of the path in a queue that it takes for path.
+        // It may hold the rest of the path in a queue that it takes for path, and so may some of the others.
         let is_doubtful = min_rtt_filter.is_doubtful() && bandwidth < ALONE * model.capacity();
-        let is_crowded = model.is_shared() || is_doubtful;
-        if min_rtt_filter.is_drained() && is_crowded && !model.is_without(Mechanism::DeepDrains) {
-            // Some of the others may believe that, too.
+        if min_rtt_filter.is_drained() && is_doubtful && !model.is_without(Mechanism::DeepDrains) {
             return GAIN * REDUCTION * bandwidth * (min_rtt_filter.least() + model.jitter()).as_secs_f64();
         }
         let gentle = !min_rtt_filter.is_drained() && model.min_rtt() > LONG_RTT;
@@ -197,11 +197,13 @@ impl Experiment for Drain {
         if at.is_contested { self.tested(model) } else { self.wanted(model) * model.headroom() }
     }
 
-    /// One round to empty the queue, one to see it empty.
+    /// One round to empty the queue, one to see it empty, of [`LONG_RTT`] at least: half of BBR's ProbeRTT. Flows on short paths whose
+    /// clocks differ by 50 ms would not meet otherwise, and eight of ours at 20 ms came to Jain's 77 % and not 97.
     fn on_round(&mut self, model: &PathModel, at: &Moment) -> Option<Drained> {
         self.least = self.least.min(model.standing_rtt());
         self.least_lossless = self.least_lossless.min(model.lossless_rtt());
-        if at.phase_rounds < SETTLE_ROUNDS {
+        let lasted = at.now.saturating_duration_since(self.began);
+        if at.phase_rounds < SETTLE_ROUNDS || lasted < LONG_RTT * SETTLE_ROUNDS {
             return None;
         }
         self.ended = at.now;

@@ -133,7 +133,7 @@ fn a_step_marks_what_waits_longer_and_a_plain_queue_marks_nothing() {
 #[test]
 fn marks_shorten_the_queue_and_cost_nothing() {
     let deaf = ControllerConfig { without: Without::only(Mechanism::Marks), ..ControllerConfig::new(Arc::default()) };
-    for (rtt, discipline, most) in [(20, Discipline::Step(ms(1)), 0.5), (200, Discipline::FqCodel, 0.1)] {
+    for (rtt, discipline, most) in [(20, Discipline::Step(ms(1)), 0.7), (200, Discipline::FqCodel, 0.1)] {
         let path = LinkConfig { discipline, ..link(100, rtt) };
         let (_, unheard) = alone(path, FlowConfig::new(Arc::new(deaf.clone())));
         let (share, report) = alone(path, ours());

@@ -147,7 +147,7 @@ impl PathController {
             // All that wait in a full queue get the whole path together; the best of several rounds would be too much for it.
             self.model.bandwidth.believe(self.model.rounds, rate);
         }
-        self.drain.begin(self.model.min_rtt());
+        self.drain.begin(now, self.model.min_rtt());
         self.probe.stop();
         self.model.loss.discard_block();
         self.start_round(now);
