@@ -52,13 +52,13 @@
 //! alone never ends it. What an earlier connection left of the same path replaces the first window by half of its own (careful
 //! resume, RFC 9959), and start-up goes on from there.
 //!
-//! A **drain** withdraws a tenth of the product for two rounds and a tenth of a second at least. All flows of ours drain at the same
-//! moments, so that each sees the path without the queue of the others: by the clock on the wall, and a flow that sees the queue
-//! become shorter by itself joins those that drain. A queue that stays is someone else's if we get only a part of what the path
-//! carries; if we get all of it, the path has become slower. However short it is, it is no queue of our kind if only as much of
-//! it has gone as we have withdrawn: they would have stood aside with us. A queue that does not move at all is none, and the path
-//! has become longer. A flow that gets less than the share it would hold drains sooner, since a competitor who has not been seen
-//! takes a little more each round.
+//! A **drain** withdraws a tenth of the product for two rounds, of a tenth of a second at least, and more where a queue may have
+//! been taken for path. All flows of ours drain at the same moments, so that each sees the path without the queue of the others:
+//! by the clock on the wall, and a flow that sees the queue become shorter by itself joins those that drain. A queue that stays
+//! is someone else's if we get only a part of what the path carries; if we get all of it, the path has become slower. However
+//! short it is, it is no queue of our kind if only as much of it has gone as we have withdrawn: they would have stood aside with
+//! us. One that does not move at all is none, and the path has become longer. A flow that gets less than the share it would hold
+//! drains sooner, since a competitor who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
 //! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep full takes
