@@ -21,7 +21,7 @@ use super::phases::{Experiment, Moment};
 /// A window below the product, to see the path's bare round trip. What goes of a queue tells who has stood aside only while some
 /// of it stays: with 0.7, of 765 cells beside others 124 missed a bound and not 94, and 1.5 % less of paths of 300 ms was used.
 const GAIN: f64 = 0.9;
-/// The same after start-up on a path longer than [`LONG_RTT`], where a deep drain would cost a short transfer much: with 0.9, 4
+/// The same after start-up on a path longer than [`LONG_RTT`], where a drain costs a short transfer much: with 0.9, 4
 /// MiB at 100 Mbit/s and 100 ms took 2 % longer.
 const GAIN_LONG: f64 = 0.95;
 /// Part of the queue that a test of competitive mode withdraws: with more, the queue could be gone before it shows who else has
@@ -128,8 +128,8 @@ impl Drain {
     }
 
     /// What the queue did. One that is full all the time stays as it is, whatever we withdraw, and drops less; where losses have cut
-    /// the share (`at.is_cut`), a queue that has not moved is such a one. Nor is it unmoved when it is longer by a part of all that
-    /// we withdrew: BBR came back meanwhile. How much we withdraw follows from what the path carries.
+    /// the share (`at.is_cut`), a queue that has not moved is such a one. One that has grown has moved, however much we withdrew:
+    /// BBR came back meanwhile. How much we withdraw follows from what the path carries.
     fn response(&self, model: &PathModel, at: &Moment) -> QueueResponse {
         let (before, target) = (self.before.0, base_target(model.min_rtt()));
         let (withdrawn, gone) = (self.withdrawn(model, at.window), before.saturating_sub(self.least_lossless));

@@ -52,13 +52,13 @@
 //! alone never ends it. What an earlier connection left of the same path replaces the first window by half of its own (careful
 //! resume, RFC 9959), and start-up goes on from there.
 //!
-//! A **drain** withdraws a tenth of the product for two rounds, of a tenth of a second at least, and more where a queue may have
-//! been taken for path. All flows of ours drain at the same moments, so that each sees the path without the queue of the others:
-//! by the clock on the wall, and a flow that sees the queue become shorter by itself joins those that drain. A queue that stays
-//! is someone else's if we get only a part of what the path carries; if we get all of it, the path has become slower. However
-//! short it is, it is no queue of our kind if only as much of it has gone as we have withdrawn: they would have stood aside with
-//! us. One that does not move at all is none, and the path has become longer. A flow that gets less than the share it would hold
-//! drains sooner, since a competitor who has not been seen takes a little more each round.
+//! A **drain** withdraws a little of the product for a moment, and more where a queue may have been taken for path. All flows of
+//! ours drain at the same moments, so that each sees the path without the queue of the others: by the clock on the wall, and a
+//! flow that sees the queue become shorter by itself joins those that drain. A queue that stays is someone else's if we get only
+//! a part of what the path carries; if we get all of it, the path has become slower. However short it is, it is no queue of our
+//! kind if only as much of it has gone as we have withdrawn: they would have stood aside with us. One that does not move at all
+//! is none, and the path has become longer. A flow that gets less than the share it would hold drains sooner, since a competitor
+//! who has not been seen takes a little more each round.
 //!
 //! **Beside others** we hold a share of the path, a little more than a third, whatever the queue is, and give up of it what is
 //! lost; less so where a queue has gone by itself, since then a buffer-filling flow held it. A queue that others keep full takes
@@ -96,7 +96,7 @@
 //! # What differs from BBRv3 and Copa
 //! * BBRv3 cycles through probes for more bandwidth and cuts at a fixed share of loss. Here the queue says whether the path is
 //!   full, so probes are rare, and loss alone cuts nothing: links that lose a tenth are used in full.
-//! * BBR's ProbeRTT goes to half of the product at moments of its own; ours go to nine tenths, at moments that all flows share,
+//! * BBR's ProbeRTT goes to half of the product at moments of its own; ours are less deep, and at moments that all flows share,
 //!   since a flow that drains alone sees the queue of the others.
 //! * Beside others BBRv3 is bound by loss and what it had before; Copa becomes a Reno. We hold a share: the spacing of ACKs says
 //!   what the whole path carries.

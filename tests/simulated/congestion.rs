@@ -333,8 +333,8 @@ impl ControllerFactory for InStep {
     }
 }
 
-/// Jain's fairness index (1 = even, 1/n = one has everything) of so many of our flows, which begin `apart`; from the twentieth
-/// second on.
+/// Jain's fairness index (1 = even, 1/n = one has everything) of so many of our flows, which begin `apart` from each other; from
+/// the twentieth second on.
 fn crowd(link: LinkConfig, flows: u64, apart: Duration) -> (f64, Report) {
     /// The clock when the first one begins: the beats are nowhere near it.
     const CLOCK: Duration = Duration::from_millis(1300);

@@ -19,6 +19,7 @@ pub(crate) const LONG_RTT: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 struct Raised {
     value: Duration,
+    /// Drains in a row; one that saw no queue counts as all but one of those that prove it.
     drains: u32,
 }
 
@@ -168,8 +169,7 @@ impl MinRttFilter {
         let queue = standing.saturating_sub(self.value + jitter);
         let is_empty = !self.drained || queue <= target / 2;
         if !is_empty && (drained.response == QueueResponse::Absent || self.is_raised(drained)) {
-            (self.value, self.raised) = (standing, None);
-            return DrainFinding::Longer;
+            return self.lengthen(standing);
         }
         if !is_empty && queue > base_target(self.value) {
             return if drained.is_shared { DrainFinding::Foreign } else { DrainFinding::Slower };
@@ -193,11 +193,16 @@ impl MinRttFilter {
         if drained.response != QueueResponse::Absent {
             self.raised = None;
         } else if self.is_raised(drained) {
-            (self.value, self.raised) = (drained.standing, None);
-            return DrainFinding::Longer;
+            return self.lengthen(drained.standing);
         }
         self.value = self.value.min(drained.standing);
         if drained.response == QueueResponse::Joint { DrainFinding::Quiet } else { DrainFinding::Foreign }
+    }
+
+    /// What stands is the path itself.
+    fn lengthen(&mut self, standing: Duration) -> DrainFinding {
+        (self.value, self.raised) = (standing, None);
+        DrainFinding::Longer
     }
 
     /// Whether several drains in a row ended at this round trip: a path's is steady, a competitor's queue is not. Of the tests of
